@@ -1,0 +1,138 @@
+"""The settings as frozen values, with their defaults. Durations are seconds, sizes are bytes.
+
+Every field here can be set in `gradewatch.toml` or by `GRADEWATCH_SECTION__KEY`; docs/settings.md lists them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from gradewatch.model import ActionKind
+
+
+@dataclass(frozen=True)
+class StoreSettings:
+    url: str = "sqlite:///gradewatch.db"
+    timeout: float = 5.0  # deadline of one call
+
+    @property
+    def scheme(self) -> str:
+        return self.url.partition("://")[0]
+
+
+@dataclass(frozen=True)
+class HttpSettings:
+    host: str = "127.0.0.1"
+    port: int = 9464
+    token: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    schedule_to_start: float = 300.0
+    start_to_close: float = 1800.0
+    heartbeat: float = 15.0
+
+
+@dataclass(frozen=True)
+class QueueSettings:
+    """One watched queue: its own timeouts where it has them, and what to do with late and lost jobs."""
+
+    name: str = "default"
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    kinds: tuple[str, ...] = ("grade",)  # kinds this version knows; others are left alone
+    on_schedule_to_start: str = "fail"  # fail | keep
+    on_start_to_close: str = "fail"  # fail | keep
+    on_lost: str = "requeue"  # requeue | fail | keep
+    paused: bool = False  # workers claim nothing from it, and nothing in it is failed for waiting
+
+
+@dataclass(frozen=True)
+class WatchSettings:
+    interval: float = 5.0
+    max_queues: int = 200  # queues beyond this many are counted as `_other`
+    maintenance: tuple[str, ...] = ()  # cron expression and length: "0 2 * * sun 90m"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """At most `count` applied repairs in `window` seconds, per queue."""
+
+    count: int
+    window: float
+
+
+DEFAULT_BUDGETS: Mapping[ActionKind, Budget] = {
+    ActionKind.RESTART: Budget(5, 3600.0),
+    ActionKind.EXPIRE: Budget(1000, 600.0),
+    ActionKind.REQUEUE: Budget(1000, 600.0),
+    ActionKind.FAIL: Budget(1000, 600.0),
+}
+
+
+@dataclass(frozen=True)
+class RemediationSettings:
+    mode: str = "act"  # act | dry-run | off
+    budget: Mapping[ActionKind, Budget] = field(default_factory=lambda: dict(DEFAULT_BUDGETS))
+    cooldown: float = 5.0  # between restarts of one target; doubles with each
+    cooldown_max: float = 600.0
+    verify: float = 30.0  # a restart must show a beat or a finished job within this
+    start_grace: float = 10.0  # a target younger than this is not restarted for silence
+    wedged_after: float = 60.0  # alive and idle for this long while work waits
+    batch: int = 1000  # rows repaired in one write
+    lease: float = 15.0  # term of the acting watch's lease
+
+
+@dataclass(frozen=True)
+class PlatformSettings:
+    kind: str = "process"
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    processes: int = 1  # supervised by `gradewatch run`
+    slots: int = 2
+    http_port: int = 0  # 0: any free port
+    drain: float = 20.0  # seconds a SIGTERM leaves to running jobs
+    poll: float = 1.0  # full look at the queue when nothing woke us
+    max_pages: int = 200
+    max_paper_bytes: int = 64 * 1024 * 1024
+    max_image_pixels: int = 60_000_000
+    review_below: float = 0.6  # confidence under which a question needs a person
+
+
+@dataclass(frozen=True)
+class LogSettings:
+    format: str = "auto"  # auto | console | json; auto: console on a terminal, else JSON
+    level: str = "info"
+
+
+@dataclass(frozen=True)
+class RetentionSettings:
+    finished: float = 30 * 86400.0
+    audit: float = 90 * 86400.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    store: StoreSettings = field(default_factory=StoreSettings)
+    http: HttpSettings = field(default_factory=HttpSettings)
+    watch: WatchSettings = field(default_factory=WatchSettings)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    queues: Mapping[str, QueueSettings] = field(default_factory=lambda: {"default": QueueSettings()})
+    remediation: RemediationSettings = field(default_factory=RemediationSettings)
+    platform: PlatformSettings = field(default_factory=PlatformSettings)
+    worker: WorkerSettings = field(default_factory=WorkerSettings)
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
+    log: LogSettings = field(default_factory=LogSettings)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What loading gave: settings that can be used (where there are no errors), and what is wrong or doubtful."""
+
+    settings: Settings
+    errors: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()  # files and variables the settings came from, names only

@@ -1,0 +1,260 @@
+"""Protocols between the pure core and the world. Probes get a `Reader`, never a writer.
+
+Every method that touches a store raises only `StoreUnavailable`, `Conflict`, `AccessDenied` or
+`SchemaMismatch` (see errors.py), has a deadline, and speaks UTC by the store's clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from gradewatch.model import (
+    Action,
+    ActionKind,
+    AuditEntry,
+    BeatReply,
+    Claimed,
+    ControlFacts,
+    Credit,
+    Finish,
+    Job,
+    JobRef,
+    JobState,
+    LeaseGrant,
+    NewJob,
+    NewSession,
+    Outcome,
+    PaperRef,
+    PaperResult,
+    Pause,
+    QueueStats,
+    Result,
+    Session,
+    StoreFacts,
+    Target,
+)
+
+
+class Clock(Protocol):
+    """This process's clocks. Only durations are ever taken from it, never a job's age."""
+
+    def mono(self) -> float: ...
+    def wall(self) -> datetime: ...
+
+
+class JobReader(Protocol):
+    """What probes may do: read."""
+
+    async def check(self, queues: Sequence[str]) -> StoreFacts:
+        """One cheap round trip: reachable, right schema, the store's time."""
+        ...
+
+    async def stats(self, queue: str) -> QueueStats: ...
+
+    async def overdue(
+        self, queue: str, state: JobState, age: float, *, kinds: Collection[str] | None, limit: int
+    ) -> list[JobRef]:
+        """Jobs in `state` (pending: waiting since run_at; running: since started_at) for more than `age` seconds,
+        oldest first. Kinds outside `kinds` are filtered by the store, so that they hide nothing; None: all."""
+        ...
+
+    async def held(
+        self, queue: str, absent: Collection[str], *, kinds: Collection[str] | None, limit: int
+    ) -> list[JobRef]:
+        """Running jobs whose session is in `absent`, has ended, or does not exist, oldest first."""
+        ...
+
+    async def sessions(self) -> list[Session]:
+        """Sessions that are open, and those ended within the last five minutes."""
+        ...
+
+    async def job(self, job_id: str) -> Job | None: ...
+
+    async def jobs(
+        self,
+        *,
+        queue: str | None = None,
+        state: JobState | None = None,
+        limit: int = 50,
+        before: str | None = None,
+    ) -> list[Job]:
+        """Newest first; `before` is the id of the last job of the previous page."""
+        ...
+
+    async def papers(self, job_id: str) -> list[PaperResult]: ...
+
+    async def change_token(self) -> object:
+        """A value that differs once somebody else has committed a change: cheap enough to ask 20 times a second.
+        A store without such a thing returns a new object each time (the caller then polls in full)."""
+        ...
+
+
+class JobWriter(Protocol):
+    """What backends and workers may write. Each write of a worker is fenced by the token it claimed with."""
+
+    async def submit(self, jobs: Sequence[NewJob]) -> list[str]:
+        """Ids in order. A `key` already used in its queue returns the id of the job that has it."""
+        ...
+
+    async def claim(self, session_id: str, queues: Sequence[str], kinds: Collection[str], limit: int) -> list[Job]:
+        """Up to `limit` eligible jobs by priority, then age, now running under this session; attempt and token
+        are raised. A job to be run alone is given only to a session that holds nothing, and then by itself; where
+        it stands first, nothing behind it is given. Conflict: the session has ended."""
+        ...
+
+    async def progress(self, claim: Claimed, done: int, total: int, message: str = "") -> None:
+        """Conflict: the claim is no longer held."""
+        ...
+
+    async def save_paper(self, claim: Claimed, result: PaperResult) -> None:
+        """Checkpoint one paper and raise the job's progress in the same write. Conflict: no longer held."""
+        ...
+
+    async def finish(self, finishes: Sequence[Finish]) -> list[bool]:
+        """One transaction. False where the claim was no longer held: that row is untouched."""
+        ...
+
+    async def repair(self, actions: Sequence[Action], *, sweep: str, by: str) -> list[Result]:
+        """Guarded repairs of jobs, each with its audit entry in the same transaction: APPLIED, or NOOP when the
+        row is no longer as it was read. Bounded: the caller passes at most a few thousand."""
+        ...
+
+
+class Sessions(Protocol):
+    async def open_session(self, new: NewSession) -> str: ...
+
+    async def beat(self, session_id: str, *, loop_age: float, busy: int) -> BeatReply:
+        """One write, however many jobs the session holds."""
+        ...
+
+    async def end_session(self, session_id: str, reason: str, *, beats: int | None = None) -> bool:
+        """False when it had ended already, or, with `beats`, when it has beaten since that was read."""
+        ...
+
+
+class AuditLog(Protocol):
+    async def record(
+        self,
+        action: Action,
+        outcome: Outcome,
+        *,
+        sweep: str,
+        by: str,
+        detail: str = "",
+    ) -> int:
+        """Write one entry (suppressed, dry run, restart …); returns its id."""
+        ...
+
+    async def amend(self, audit_id: int, *, outcome: Outcome | None = None, verified: bool | None = None) -> None: ...
+
+    async def audit(
+        self, *, limit: int = 100, sweep: str | None = None, subject: str | None = None, before: int | None = None
+    ) -> list[AuditEntry]:
+        """Newest first."""
+        ...
+
+    async def undo(self, sweep: str, *, by: str) -> list[tuple[AuditEntry, bool]]:
+        """Put back each row of a sweep that is still as the repair left it, in one guarded write each; an entry
+        already undone is skipped. A pending job returns with a fresh waiting clock; a job that was running returns
+        as pending with that attempt given back, because its worker was told to stop."""
+        ...
+
+
+class Control(Protocol):
+    async def control(self, windows: Mapping[ActionKind, float]) -> ControlFacts:
+        """Pause, credits, recent restarts, and the applied repairs per (action, queue) in each action's window of
+        seconds."""
+        ...
+
+    async def pause(self, seconds: float | None, *, by: str, reason: str = "") -> Pause: ...
+
+    async def resume(self, *, by: str) -> bool:
+        """False when nothing was paused."""
+        ...
+
+    async def add_credit(self, credit: Credit) -> None: ...
+
+
+class Leases(Protocol):
+    async def acquire(self, name: str, holder: str, ttl: float) -> LeaseGrant | None:
+        """Take or renew; None while somebody else holds it. Expiry is by the store's clock."""
+        ...
+
+    async def release(self, name: str, holder: str) -> None: ...
+
+
+class Papers(Protocol):
+    """Where uploaded papers are kept, content-addressed."""
+
+    async def put(self, path: Path, name: str) -> PaperRef: ...
+    def paper(self, ref: PaperRef) -> AbstractAsyncContextManager[Path]:
+        """The paper as a local file for the length of the context. PaperError when it is not there."""
+        ...
+
+
+class Upkeep(Protocol):
+    async def migrate(self) -> list[str]:
+        """Create or upgrade what the store needs; returns what was done. Safe to run from several processes."""
+        ...
+
+    def migration_text(self) -> str: ...
+
+    async def purge(self, *, finished_age: float, audit_age: float, limit: int) -> int:
+        """Delete finished jobs, ended sessions and audit entries older than that, in bounded batches; returns how
+        many rows went."""
+        ...
+
+
+class Store(JobReader, JobWriter, Sessions, AuditLog, Control, Leases, Papers, Upkeep, Protocol):
+    """Everything a store gives. Only `app` sees it whole; all others take the narrow port they need."""
+
+    kind: str
+
+    async def open(self) -> None:
+        """Connect. Raises a store error when the schema is absent, older or newer; never creates anything."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+OpenStore = Callable[[], Awaitable[Store]]
+
+
+class WorkerControl(Protocol):
+    """A platform: tells how workers live and died, and restarts one."""
+
+    kind: str
+
+    async def targets(self) -> Sequence[Target]:
+        """Raises PlatformError when the platform does not answer."""
+        ...
+
+    async def restart(self, target: str, incarnation: str) -> str:
+        """Restart that incarnation of the target and return the new one's identity. Raises Conflict when the
+        target is no longer that incarnation, PlatformError when the platform refused."""
+        ...
+
+    def on_event(self, wake: Callable[[], None]) -> None:
+        """Call `wake` early when something changed; losing such a call costs latency, never correctness."""
+        ...
+
+
+# ---------------------------------------------------------------- the grading pipeline's two ports
+
+
+class Ocr(Protocol):
+    name: str
+
+    async def read(self, image: Any) -> tuple[str, float]:
+        """Text and confidence 0..1 of one page image (a Pillow image). Raises PaperError."""
+        ...
+
+
+class Grader(Protocol):
+    name: str
+
+    async def grade(self, text: str, rubric: Any, confidence: float) -> Sequence[Mapping[str, Any]]: ...
