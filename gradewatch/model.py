@@ -234,8 +234,8 @@ class NewSession:
     host: str
     pid: int
     version: str
-    pod_name: str = ""
-    pod_uid: str = ""
+    target: str = ""  # its place on the platform: supervised child's or pod's name
+    incarnation: str = ""  # which life of that place: the child's spawn id, the pod's UID
     http: str = ""  # where it serves /livez, /readyz and /metrics
 
 
@@ -253,8 +253,8 @@ class Session:
     host: str
     pid: int
     version: str
-    pod_name: str
-    pod_uid: str
+    target: str
+    incarnation: str
     http: str
     started_at: datetime
     beat_at: datetime
@@ -314,8 +314,8 @@ class Target:
     wanted: bool = True  # False while it is being stopped on purpose
     last_exit: ExitCause | None = None
     exits: tuple[Exit, ...] = ()
-    incarnation: str = ""  # the process or pod identity: what a session must match
-    ended_incarnations: tuple[str, ...] = ()  # identities this platform saw end: proof of death
+    incarnation: str = ""  # which life of this place is running; a session carries the same word
+    ended_incarnations: tuple[str, ...] = ()  # lives this platform saw end, newest last: proof of death
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,6 +334,7 @@ class WorkerReading:
     silent_seconds: float
     watched_seconds: float
     store_silent_seconds: float  # the same by the store's clock; what a single-cycle watch has to go by
+    seen_beating: bool = False  # this watch itself saw it beat: only such a worker can *go* silent
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,6 +343,8 @@ class WorkerVerdict:
     verdict: Verdict
     evidence: str
     target: str | None = None  # the platform target it runs as, where one matches
+    silent_seconds: float = 0.0
+    in_fleet: bool = False  # it was alive within the fleet gate's window
 
 
 # ---------------------------------------------------------------- readings and snapshot
@@ -418,6 +421,8 @@ class QueueFacts:
     overdue_running: tuple[JobRef, ...] = ()
     held_by_absent: tuple[JobRef, ...] = ()
     truncated: bool = False
+    unclaimed_since: datetime | None = None  # run_at of the longest eligible job of a watched kind
+    arrival_rate: float | None = None  # jobs enqueued per second, over the last minutes this watch has seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -435,7 +440,7 @@ class StoreFacts:
 class Credit:
     """Store time in which nobody may be blamed for waiting: an outage, a pause, a step of the clock.
 
-    What counts as credit of the span is `seconds`, spread evenly; a full outage credits its whole length.
+    Spans may overlap; what is credited is their union.
     """
 
     kind: str  # "outage" | "pause" | "clock"
@@ -471,6 +476,7 @@ class ControlFacts:
 
     now: datetime
     pause: Pause | None = None
+    resumed_at: datetime | None = None  # the last `gradewatch resume`: earlier failed restarts no longer count
     credits: tuple[Credit, ...] = ()
     restarts: tuple[RestartRecord, ...] = ()  # newest last
     spent: Mapping[tuple[ActionKind, str], int] = field(default_factory=dict)  # (action, queue) -> applied in window

@@ -123,6 +123,13 @@ class JobWriter(Protocol):
         row is no longer as it was read. Bounded: the caller passes at most a few thousand."""
         ...
 
+    async def operate(
+        self, job_id: str, verb: str, *, by: str, sweep: str, message: str, seen: tuple[JobState, int] | None = None
+    ) -> Job:
+        """A person's `requeue`, `fail` or `cancel`, guarded by the (state, token) in `seen`, or by what this call
+        reads itself, and audited. NotFound; Conflict when the job's state does not allow it."""
+        ...
+
 
 class Sessions(Protocol):
     async def open_session(self, new: NewSession) -> str: ...

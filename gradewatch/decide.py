@@ -1,0 +1,179 @@
+"""PURE. From a snapshot and its diagnosis to the repairs that would help. Whether they may be taken, `limits` says.
+
+Unknown blocks: an action that rests on an Unknown reading is not decided on. So do a first cycle after a start or an
+outage, and the fleet gate.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from gradewatch.config import QueueSettings, Settings
+from gradewatch.history import given_up, in_flight, late_by
+from gradewatch.model import (
+    Action,
+    ActionKind,
+    Code,
+    ControlFacts,
+    Diagnosis,
+    ExitCause,
+    ExitKind,
+    JobError,
+    JobRef,
+    Known,
+    QueueFacts,
+    Snapshot,
+    Target,
+    Unknown,
+    Verdict,
+    WorkerVerdict,
+)
+from gradewatch.verdicts import absent, heartbeat_timeout
+
+CAUSES = (  # which finding explains a job's wait to the person who reads its error, in this order
+    Code.WORKER_NEVER_SEEN,
+    Code.WORKER_NOT_RUNNING,
+    Code.WORKER_WEDGED,
+    Code.WORKERS_SATURATED,
+)
+HUNG = 2.0  # heartbeat timeouts of silence after which a process that is still there counts as hung
+
+
+def decide(snapshot: Snapshot, diagnosis: Diagnosis, settings: Settings) -> tuple[Action, ...]:
+    """Restarts first, then jobs taken back, then jobs failed for being late."""
+    if snapshot.observe_only or isinstance(snapshot.store, Unknown) or diagnosis.has(Code.MONITOR_SUSPECT):
+        return ()
+    if not isinstance(snapshot.control, Known):
+        return ()
+    control = snapshot.control.value
+    actions = list(_restarts(snapshot, diagnosis, control, settings))
+    for name, reading in snapshot.queues.items():
+        if isinstance(reading, Known):
+            queue = settings.queues[name]
+            late = tuple(_expiries(queue, reading.value, diagnosis, control))
+            expired = {a.subject for a in late}
+            actions += (a for a in _recoveries(queue, reading.value, snapshot, diagnosis) if a.subject not in expired)
+            actions += late
+    return tuple(actions)
+
+
+# ---------------------------------------------------------------- restart
+
+
+def _restarts(snapshot: Snapshot, diagnosis: Diagnosis, control: ControlFacts, settings: Settings) -> Iterator[Action]:
+    if not isinstance(snapshot.platform, Known):
+        return
+    wedged = {f.subject for f in diagnosis.findings if f.code is Code.WORKER_WEDGED}
+    for target in snapshot.platform.value:
+        if not target.wanted or given_up(target.name, control):
+            continue
+        worker = next((v for v in diagnosis.verdicts if v.session.incarnation == target.incarnation), None)
+        why = _why_restart(target, worker, wedged, settings)
+        if why and (not target.running or in_flight(target.name, control) is None):
+            reason, message = why
+            queue = target.queues[0] if target.queues else ""
+            yield Action(ActionKind.RESTART, queue, reason, message, target=target.name, incarnation=target.incarnation)
+
+
+def _why_restart(
+    target: Target, worker: WorkerVerdict | None, wedged: set[str], settings: Settings
+) -> tuple[Code, str] | None:
+    """The evidence that this place needs a new process, or None. Silence alone is never enough within start_grace."""
+    if not target.running:
+        reason = _death(target.last_exit)
+        return reason, f"{target.name} {target.last_exit or 'is not running'}"
+    if target.running_seconds < settings.remediation.start_grace:
+        return None
+    if worker is None:
+        if target.running_seconds > settings.remediation.verify + settings.remediation.start_grace:
+            return Code.WORKER_NOT_RUNNING, (
+                f"{target.name} has run for {target.running_seconds:.0f} s without opening a session"
+            )
+        return None
+    if worker.verdict is Verdict.SUSPECT and worker.silent_seconds > HUNG * heartbeat_timeout(worker.session, settings):
+        return Code.WORKER_NOT_RUNNING, f"{target.name} hangs: its process is there, {worker.evidence}"
+    if worker.session.name in wedged:
+        return Code.WORKER_WEDGED, f"{target.name} is alive and idle while work waits"
+    return None
+
+
+def _death(cause: ExitCause | None) -> Code:
+    kinds = {ExitKind.OOM_KILLED: Code.WORKER_OOM_KILLED, ExitKind.CRASH_LOOP: Code.WORKER_CRASH_LOOP}
+    return kinds.get(cause.kind, Code.WORKER_NOT_RUNNING) if cause else Code.WORKER_NOT_RUNNING
+
+
+# ---------------------------------------------------------------- jobs of lost workers
+
+
+def _recoveries(queue: QueueSettings, facts: QueueFacts, snapshot: Snapshot, diagnosis: Diagnosis) -> Iterator[Action]:
+    """Take back what lost workers hold. Rests on the workers' reading: Unknown blocks it."""
+    if queue.on_lost == "keep" or not isinstance(snapshot.workers, Known):
+        return
+    gone = absent(diagnosis.verdicts)
+    open_sessions = {v.session.id: v for v in diagnosis.verdicts}
+    held = [j for j in facts.held_by_absent if j.session_id in gone or j.session_id not in open_sessions]
+    together = Counter(j.session_id for j in held)
+    for job in held:
+        worker = open_sessions.get(job.session_id or "")
+        yield _recover(queue, job, _lost_words(job, worker), alone=together[job.session_id] > 1)
+
+
+def _lost_words(job: JobRef, worker: WorkerVerdict | None) -> str:
+    if worker is None:
+        return f"the session that held it ({job.session_id}) has ended"
+    return f"{worker.session.name}, which held it, is {worker.verdict.value}: {worker.evidence}"
+
+
+def _recover(queue: QueueSettings, job: JobRef, words: str, *, alone: bool) -> Action:
+    deaths = job.lost + 1
+    if deaths >= job.max_attempts:
+        text = (
+            f"It was running when its worker died, {deaths} times, and is kept from killing another. Last: {words}. "
+            "Look at its papers, then requeue it by hand."
+        )
+        return _job_action(ActionKind.FAIL, job, Code.JOB_POISON, words, JobError("job_poison", text))
+    if job.attempt >= job.max_attempts:
+        text = f"Its last attempt ({job.attempt} of {job.max_attempts}) was lost with its worker: {words}."
+        return _job_action(ActionKind.FAIL, job, Code.WORKER_NOT_RUNNING, words, JobError("attempts_exhausted", text))
+    if queue.on_lost == "fail":
+        text = f"Its worker was lost ({words}), and this queue fails such jobs (on_lost = fail)."
+        return _job_action(ActionKind.FAIL, job, Code.WORKER_NOT_RUNNING, words, JobError("worker_lost", text))
+    return Action(ActionKind.REQUEUE, job.queue, Code.WORKER_NOT_RUNNING, words, job=job, run_alone=alone)
+
+
+def _job_action(kind: ActionKind, job: JobRef, reason: Code, message: str, error: JobError) -> Action:
+    return Action(kind, job.queue, reason, message, job=job, error=error)
+
+
+# ---------------------------------------------------------------- late jobs
+
+
+def _expiries(queue: QueueSettings, facts: QueueFacts, diagnosis: Diagnosis, control: ControlFacts) -> Iterator[Action]:
+    now, limits = facts.stats.now, queue.timeouts
+    if queue.on_schedule_to_start == "fail" and not queue.paused:
+        cause = _cause(queue.name, diagnosis)
+        for job in facts.overdue_pending:
+            late = late_by(job, now, limits, control.credits)
+            if late > 0:
+                yield _expire(job, "schedule_to_start", "waited for a worker", limits.schedule_to_start, late, cause)
+    if queue.on_start_to_close == "fail":
+        for job in facts.overdue_running:
+            late = late_by(job, now, limits, control.credits)
+            if late > 0:
+                yield _expire(job, "start_to_close", "ran", limits.start_to_close, late)
+
+
+def _expire(job: JobRef, code: str, did: str, limit: float, late: float, cause: str = "") -> Action:
+    words = f"{did} for {_span(limit + late)}, {_span(limit)} allowed{cause}"
+    return _job_action(ActionKind.EXPIRE, job, Code.JOB_TIMED_OUT, words, JobError(code, f"It {words}."))
+
+
+def _cause(queue: str, diagnosis: Diagnosis) -> str:
+    causes: Mapping[Code, str] = {f.code: f.summary for f in diagnosis.findings if f.queue == queue}
+    return next((f"; cause: {causes[c]} ({c.value})" for c in CAUSES if c in causes), "")
+
+
+def _span(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"

@@ -1,0 +1,88 @@
+"""PURE. Is the store reachable, ours to use, complete, and on time; are the credentials in order?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gradewatch.model import Code, CredentialFacts, Finding, Severity, Snapshot, StoreFacts, Unknown
+
+SKEW_LIMIT = 10.0  # seconds; ages never compare two clocks, but a person comparing logs would be misled
+
+_STORE_FIXES = {
+    Code.STORE_UNREACHABLE: (
+        "The store cannot be used",
+        "Nothing is repaired meanwhile, and the outage is credited to every waiting job. Bring the store back; "
+        "check its address, disk and locks.",
+        "gradewatch check-config",
+    ),
+    Code.STORE_ACCESS_DENIED: (
+        "The store refuses this role",
+        "Give this process the role, key or file permission it needs; an empty answer here is not an empty queue.",
+        "gradewatch check-config",
+    ),
+    Code.STORE_SCHEMA_MISMATCH: (
+        "The store's tables are not those this version needs",
+        "Create or upgrade them, or run the version that made them.",
+        "gradewatch migrate",
+    ),
+}
+
+
+def findings(snapshot: Snapshot) -> Iterator[Finding]:
+    reading = snapshot.store
+    if isinstance(reading, Unknown):
+        code = reading.code if reading.code in _STORE_FIXES else Code.STORE_UNREACHABLE
+        summary, fix, command = _STORE_FIXES[code]
+        yield Finding(code, Severity.CRITICAL, "store", summary, (reading.reason,), fix, command)
+        return
+    facts = reading.value
+    if facts.missing_indexes:
+        yield Finding(
+            Code.STORE_INDEX_MISSING,
+            Severity.WARNING,
+            facts.kind,
+            f"{len(facts.missing_indexes)} index(es) missing: probes and claims slow down as the table grows",
+            tuple(f"missing index {name}" for name in facts.missing_indexes),
+            "Create them.",
+            "gradewatch migrate",
+        )
+    yield from _clock(facts, snapshot.clock_step)
+
+
+def _clock(facts: StoreFacts, step: float) -> Iterator[Finding]:
+    evidence = []
+    if abs(facts.clock_offset) > SKEW_LIMIT:
+        evidence.append(f"the store's clock differs from this machine's by {facts.clock_offset:+.1f} s")
+    if abs(step) > SKEW_LIMIT:
+        evidence.append(f"the store's clock was stepped by {step:+.1f} s since the last cycle")
+    if evidence:
+        yield Finding(
+            Code.CLOCK_SKEW,
+            Severity.WARNING,
+            facts.kind,
+            "Clocks disagree",
+            tuple(evidence),
+            "Ages are by the store's clock alone and a step is credited, so no job is failed for it; but times in logs "
+            "mislead. Check NTP on both machines.",
+            "timedatectl status",
+        )
+
+
+def credential_findings(snapshot: Snapshot) -> Iterator[Finding]:
+    if isinstance(snapshot.environment, Unknown):
+        return
+    for credential in snapshot.environment.value:
+        if credential.problem is not None:
+            yield _credential(credential, credential.problem)
+
+
+def _credential(credential: CredentialFacts, problem: Code) -> Finding:
+    return Finding(
+        problem,
+        Severity.CRITICAL,
+        credential.variable,
+        f"{credential.variable}, which {credential.provider} needs, cannot be used",
+        (credential.message,),
+        f"Set {credential.variable} in the environment of the workers and of the watch, then restart them.",
+        "gradewatch check-config",
+    )

@@ -1,0 +1,93 @@
+"""PURE. What the past means for the present: credited waiting, and what earlier restarts say about the next one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from gradewatch.config import Timeouts
+from gradewatch.model import (
+    ActionKind,
+    ControlFacts,
+    Credit,
+    JobRef,
+    JobState,
+    Outcome,
+    RestartRecord,
+    Snapshot,
+    Unknown,
+)
+
+GIVE_UP_AFTER = 2  # ineffective restarts in a row (DESIGN rule 10)
+
+
+def credited_age(since: datetime, now: datetime, credits: Iterable[Credit]) -> float:
+    """Seconds from `since` to `now`, less the union of the credited spans between them. Never negative."""
+    spans = sorted((max(c.start, since), min(c.end, now)) for c in credits if c.end > since and c.start < now)
+    blameless, reached = 0.0, since
+    for start, end in spans:
+        start = max(start, reached)
+        if end > start:
+            blameless += (end - start).total_seconds()
+            reached = end
+    return max(0.0, (now - since).total_seconds() - blameless)
+
+
+def late_by(job: JobRef, now: datetime, limits: Timeouts, credits: Iterable[Credit]) -> float:
+    """Seconds beyond this job's timeout, outages and pauses credited; negative while it is in time."""
+    if job.state is JobState.PENDING:
+        return credited_age(job.run_at, now, credits) - limits.schedule_to_start
+    return credited_age(job.started_at or now, now, credits) - limits.start_to_close
+
+
+def seconds_since(record: RestartRecord, control: ControlFacts) -> float:
+    return (control.now - record.at).total_seconds()
+
+
+def restarts_of(target: str, control: ControlFacts) -> tuple[RestartRecord, ...]:
+    """This target's restarts, newest last."""
+    return tuple(r for r in control.restarts if r.target == target)
+
+
+def in_flight(target: str, control: ControlFacts) -> RestartRecord | None:
+    """The restart of this target that is still to be verified, if there is one."""
+    last = restarts_of(target, control)[-1:]
+    return last[0] if last and last[0].outcome is Outcome.APPLIED and last[0].verified is None else None
+
+
+def given_up(target: str, control: ControlFacts) -> bool:
+    """True when the last restarts of this target did not help. An effective one, or `gradewatch resume`, clears it."""
+    since = control.resumed_at
+    tail = [r for r in restarts_of(target, control) if since is None or r.at > since][-GIVE_UP_AFTER:]
+    return len(tail) == GIVE_UP_AFTER and all(r.verified is False for r in tail)
+
+
+def cooldown_left(target: str, control: ControlFacts, base: float, most: float) -> float:
+    """Seconds until this target may be restarted again: `base`, doubled with each restart of the last hour."""
+    recent = [r for r in restarts_of(target, control) if seconds_since(r, control) < 3600.0]
+    if not recent:
+        return 0.0
+    wait = min(most, base * 2.0 ** (len(recent) - 1))
+    return max(0.0, wait - seconds_since(recent[-1], control))
+
+
+def verifications(snapshot: Snapshot, control: ControlFacts, window: float) -> Sequence[tuple[RestartRecord, bool]]:
+    """Restarts whose effect is known now: True when the target has beaten since, False when the window passed."""
+    if isinstance(snapshot.workers, Unknown):
+        return ()
+    verified: list[tuple[RestartRecord, bool]] = []
+    for record in control.restarts:
+        if record.outcome is not Outcome.APPLIED or record.verified is not None:
+            continue
+        beat = any(
+            w.session.target == record.target and w.session.started_at >= record.at and w.session.beats > 0
+            for w in snapshot.workers.value
+        )
+        if beat or seconds_since(record, control) > window:
+            verified.append((record, beat))
+    return verified
+
+
+def budget_left(kind: ActionKind, queue: str, count: int, control: ControlFacts) -> int:
+    """How many more repairs of this kind the queue's budget allows in its window."""
+    return max(0, count - control.spent.get((kind, queue), 0))

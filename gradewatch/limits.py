@@ -1,0 +1,94 @@
+"""PURE. Which of the decided repairs may be taken now: mode, pause, restart before fail, budgets, cool-down.
+
+Budgets and cool-downs are counted from the audit trail in the store, so that a restart of the watch changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from gradewatch.config import Settings
+from gradewatch.history import budget_left, cooldown_left, in_flight
+from gradewatch.model import (
+    Action,
+    ActionKind,
+    ControlFacts,
+    JobState,
+    Known,
+    Outcome,
+    Ruling,
+    Snapshot,
+    Target,
+)
+
+
+def rule(actions: Sequence[Action], snapshot: Snapshot, settings: Settings) -> tuple[Ruling, ...]:
+    """One ruling for each action, in the same order. Without the store's control facts nothing is let through."""
+    if not isinstance(snapshot.control, Known):
+        return tuple(Ruling(a, Outcome.SUPPRESSED, "the audit trail could not be read") for a in actions)
+    control = snapshot.control.value
+    general = _general(control, settings)
+    used: Counter[tuple[ActionKind, str]] = Counter()
+    coming = _restarts_coming(actions, snapshot, control, settings)
+    rulings = []
+    for action in actions:
+        why = general or _held(action, coming) or _cooling(action, control, settings)
+        why = why or _over_budget(action, control, settings, used)
+        if why:
+            rulings.append(Ruling(action, Outcome.SUPPRESSED, why))
+            continue
+        used[action.kind, action.queue] += 1
+        dry = settings.remediation.mode == "dry-run"
+        rulings.append(Ruling(action, Outcome.DRY_RUN if dry else None, "dry run: nothing is changed" if dry else ""))
+    return tuple(rulings)
+
+
+def _general(control: ControlFacts, settings: Settings) -> str:
+    if settings.remediation.mode == "off":
+        return "remediation.mode is off"
+    if control.pause:
+        return f"repairs are paused by {control.pause.by}"
+    return ""
+
+
+def _restarts_coming(
+    actions: Sequence[Action], snapshot: Snapshot, control: ControlFacts, settings: Settings
+) -> Mapping[str, str]:
+    """Queues whose workers are being restarted, or will be as soon as a cool-down ends, with the target's name.
+
+    A restart whose budget is spent does not come, and holds nothing.
+    """
+    targets: Sequence[Target] = snapshot.platform.value if isinstance(snapshot.platform, Known) else ()
+    queues = {t.name: t.queues for t in targets}
+    flying = [(t.name, t.queues) for t in targets if in_flight(t.name, control)]
+    count = settings.remediation.budget[ActionKind.RESTART].count
+    for action in actions:
+        if action.kind is ActionKind.RESTART and budget_left(action.kind, action.queue, count, control):
+            flying.append((action.subject, queues.get(action.subject, (action.queue,))))
+    return {queue: name for name, served in flying for queue in served}
+
+
+def _held(action: Action, coming: Mapping[str, str]) -> str:
+    """Restart before fail (DESIGN rule 8): a waiting job is not failed while its worker is being restarted."""
+    waits = action.kind is ActionKind.EXPIRE and action.job is not None and action.job.state is JobState.PENDING
+    if waits and action.queue in coming:
+        return f"held while {coming[action.queue]} is being restarted"
+    return ""
+
+
+def _cooling(action: Action, control: ControlFacts, settings: Settings) -> str:
+    if action.kind is not ActionKind.RESTART:
+        return ""
+    limits = settings.remediation
+    left = cooldown_left(action.subject, control, limits.cooldown, limits.cooldown_max)
+    return f"cooling down after earlier restarts of {action.subject}" if left > 0 else ""
+
+
+def _over_budget(
+    action: Action, control: ControlFacts, settings: Settings, used: Counter[tuple[ActionKind, str]]
+) -> str:
+    budget = settings.remediation.budget[action.kind]
+    if budget_left(action.kind, action.queue, budget.count, control) > used[action.kind, action.queue]:
+        return ""
+    return f"the budget of {budget.count} in {budget.window:.0f} s for {action.kind.value} on {action.queue} is spent"

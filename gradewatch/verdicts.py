@@ -1,0 +1,103 @@
+"""PURE. What is believed of each worker, and why (DESIGN rules 4 and 7).
+
+A stale heartbeat is suspicion, not proof. Only the platform proves a death. A silence counts for as long as this
+watch has seen it; a single-cycle watch has only the store's clock to go by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from gradewatch.config import QueueSettings, Settings
+from gradewatch.model import (
+    Session,
+    Snapshot,
+    Target,
+    Unknown,
+    Verdict,
+    WorkerReading,
+    WorkerVerdict,
+)
+
+FLEET = 3  # fewer workers than this are no fleet: one silent worker of two proves nothing about the monitor
+GATE_WINDOW = 600.0  # seconds: silences that began within it are one event; older sessions are left-overs
+
+
+def judge(snapshot: Snapshot, settings: Settings) -> tuple[WorkerVerdict, ...]:
+    """A verdict for every open session; none when the sessions could not be read."""
+    if isinstance(snapshot.workers, Unknown):
+        return ()
+    targets = () if isinstance(snapshot.platform, Unknown) else snapshot.platform.value
+    ended = {life: t for t in targets for life in t.ended_incarnations}
+    alive = {t.incarnation: t for t in targets if t.running and t.incarnation}
+    return tuple(
+        _judge_one(reading, ended, alive, heartbeat_timeout(reading.session, settings), snapshot.single)
+        for reading in snapshot.workers.value
+        if reading.session.ended_at is None
+    )
+
+
+def heartbeat_timeout(session: Session, settings: Settings) -> float:
+    """The shortest heartbeat timeout of the queues a worker serves, in seconds."""
+    watched: Sequence[QueueSettings] = [settings.queues[q] for q in session.queues if q in settings.queues]
+    return min((q.timeouts.heartbeat for q in watched), default=settings.timeouts.heartbeat)
+
+
+def _judge_one(
+    reading: WorkerReading, ended: Mapping[str, Target], alive: Mapping[str, Target], timeout: float, single: bool
+) -> WorkerVerdict:
+    session = reading.session
+    silent = reading.store_silent_seconds if single else reading.silent_seconds
+    if session.incarnation in ended:
+        target = ended[session.incarnation]
+        return WorkerVerdict(session, Verdict.DEAD, f"its process ended: {_how(target)}", target.name, silent)
+    target_now = alive.get(session.incarnation)
+    verdict, evidence = _from_beats(reading, silent, timeout)
+    if verdict is Verdict.SUSPECT and target_now:
+        evidence += f"; its process {target_now.pid} is still there, so it hangs or is stopped"
+    return WorkerVerdict(
+        session,
+        verdict,
+        evidence,
+        target_now.name if target_now else None,
+        silent,
+        in_fleet=silent < GATE_WINDOW and (single or reading.seen_beating),
+    )
+
+
+def _from_beats(reading: WorkerReading, silent: float, timeout: float) -> tuple[Verdict, str]:
+    if silent > timeout:
+        return Verdict.SUSPECT, f"no beat for {silent:.1f} s (limit {timeout:.0f} s); nothing proves its death"
+    if reading.store_silent_seconds > timeout:
+        return Verdict.UNKNOWN, (
+            f"its last beat is {reading.store_silent_seconds:.0f} s old by the store's clock, "
+            f"but this watch has seen it silent for only {silent:.1f} s"
+        )
+    if reading.session.loop_age > timeout:
+        return Verdict.STARVED, (
+            f"its thread beats, but its event loop has not moved for {reading.session.loop_age:.0f} s: "
+            "CPU-bound or blocked, not dead"
+        )
+    return Verdict.ALIVE, f"beat {max(0.0, reading.store_silent_seconds):.1f} s ago"
+
+
+def _how(target: Target) -> str:
+    return str(target.last_exit) if target.last_exit else "the platform no longer knows it"
+
+
+def fleet_gate(verdicts: Sequence[WorkerVerdict]) -> str | None:
+    """Why the monitor itself is suspect, or None (DESIGN rule 7).
+
+    Proved deaths do not count: the gate asks whether *silence* is general, which points at the store or at us. Nor do
+    sessions left behind by workers this watch never saw alive: they did not fall silent now.
+    """
+    fleet = [v for v in verdicts if v.verdict is not Verdict.DEAD and v.in_fleet]
+    silent = [v for v in fleet if v.verdict in (Verdict.SUSPECT, Verdict.UNKNOWN)]
+    if len(fleet) < FLEET or 2 * len(silent) <= len(fleet):
+        return None
+    return f"{len(silent)} of {len(fleet)} workers fell silent together"
+
+
+def absent(verdicts: Sequence[WorkerVerdict]) -> frozenset[str]:
+    """Sessions whose jobs may be taken back: dead by proof, or silent for too long."""
+    return frozenset(v.session.id for v in verdicts if v.verdict in (Verdict.DEAD, Verdict.SUSPECT))
