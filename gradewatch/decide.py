@@ -26,7 +26,6 @@ from gradewatch.model import (
     Snapshot,
     Target,
     Unknown,
-    Verdict,
     WorkerVerdict,
 )
 from gradewatch.verdicts import absent, heartbeat_timeout
@@ -68,34 +67,41 @@ def _restarts(snapshot: Snapshot, diagnosis: Diagnosis, control: ControlFacts, s
     for target in snapshot.platform.value:
         if not target.wanted or given_up(target.name, control):
             continue
-        worker = next((v for v in diagnosis.verdicts if v.session.incarnation == target.incarnation), None)
-        why = _why_restart(target, worker, wedged, settings)
+        why = _why_restart(target, snapshot, wedged, settings)
         if why and (not target.running or in_flight(target.name, control) is None):
             reason, message = why
             queue = target.queues[0] if target.queues else ""
             yield Action(ActionKind.RESTART, queue, reason, message, target=target.name, incarnation=target.incarnation)
 
 
-def _why_restart(
-    target: Target, worker: WorkerVerdict | None, wedged: set[str], settings: Settings
-) -> tuple[Code, str] | None:
+def _why_restart(target: Target, snapshot: Snapshot, wedged: set[str], settings: Settings) -> tuple[Code, str] | None:
     """The evidence that this place needs a new process, or None. Silence alone is never enough within start_grace."""
     if not target.running:
-        reason = _death(target.last_exit)
-        return reason, f"{target.name} {target.last_exit or 'is not running'}"
-    if target.running_seconds < settings.remediation.start_grace:
+        return _death(target.last_exit), f"{target.name} {target.last_exit or 'is not running'}"
+    if target.running_seconds < settings.remediation.start_grace or isinstance(snapshot.workers, Unknown):
         return None
-    if worker is None:
-        if target.running_seconds > settings.remediation.verify + settings.remediation.start_grace:
-            return Code.WORKER_NOT_RUNNING, (
-                f"{target.name} has run for {target.running_seconds:.0f} s without opening a session"
-            )
-        return None
-    if worker.verdict is Verdict.SUSPECT and worker.silent_seconds > HUNG * heartbeat_timeout(worker.session, settings):
-        return Code.WORKER_NOT_RUNNING, f"{target.name} hangs: its process is there, {worker.evidence}"
-    if worker.session.name in wedged:
+    lives = [w for w in snapshot.workers.value if w.session.incarnation == target.incarnation]
+    if not lives:
+        return _never_opened(target, settings)
+    newest = max(lives, key=lambda w: w.session.started_at)
+    silent = newest.store_silent_seconds if snapshot.single else newest.silent_seconds
+    if silent > HUNG * heartbeat_timeout(newest.session, settings):
+        return Code.WORKER_NOT_RUNNING, (
+            f"{target.name} hangs: its process is there, but it has not beaten for {silent:.0f} s"
+        )
+    if newest.session.name in wedged:
         return Code.WORKER_WEDGED, f"{target.name} is alive and idle while work waits"
     return None
+
+
+def _never_opened(target: Target, settings: Settings) -> tuple[Code, str] | None:
+    limits = settings.remediation
+    if target.running_seconds <= limits.verify + limits.start_grace:
+        return None
+    return (
+        Code.WORKER_NOT_RUNNING,
+        f"{target.name} has run for {target.running_seconds:.0f} s without opening a session",
+    )
 
 
 def _death(cause: ExitCause | None) -> Code:

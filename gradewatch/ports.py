@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from gradewatch.model import (
     Action,
@@ -93,6 +93,9 @@ class JobReader(Protocol):
         ...
 
 
+Verb = Literal["requeue", "fail", "cancel"]
+
+
 class JobWriter(Protocol):
     """What backends and workers may write. Each write of a worker is fenced by the token it claimed with."""
 
@@ -124,7 +127,7 @@ class JobWriter(Protocol):
         ...
 
     async def operate(
-        self, job_id: str, verb: str, *, by: str, sweep: str, message: str, seen: tuple[JobState, int] | None = None
+        self, job_id: str, verb: Verb, *, by: str, sweep: str, message: str, seen: tuple[JobState, int] | None = None
     ) -> Job:
         """A person's `requeue`, `fail` or `cancel`, guarded by the (state, token) in `seen`, or by what this call
         reads itself, and audited. NotFound; Conflict when the job's state does not allow it."""

@@ -1,4 +1,4 @@
-"""PURE. What the platform says of the workers it runs: crash loops and memory kills."""
+"""PURE. What the platform says of the workers it runs: gone, killed for their memory, or dying again and again."""
 
 from __future__ import annotations
 
@@ -18,10 +18,26 @@ def findings(snapshot: Snapshot) -> Iterator[Finding]:
         recent = [e for e in target.exits if e.seconds_ago < RECENT]
         oom = [e for e in recent if e.cause.kind is ExitKind.OOM_KILLED]
         short = [e for e in recent if e.lifetime < SHORT_LIFE and not e.cause.clean]
+        if target.wanted and not target.running:
+            yield _down(target)
         if oom:
             yield _oom(target, oom)
         if len(short) >= LOOP or any(e.cause.kind is ExitKind.CRASH_LOOP for e in recent[-1:]):
             yield _crash_loop(target, short)
+
+
+def _down(target: Target) -> Finding:
+    return Finding(
+        Code.WORKER_NOT_RUNNING,
+        Severity.WARNING,
+        target.name,
+        f"{target.name} is not running: {target.last_exit or 'it was never started'}",
+        tuple(_line(e) for e in target.exits[-3:]),
+        "It is restarted as far as cool-down and budget allow, and its jobs are taken back. If it does not stay up, read "
+        "its last log lines.",
+        "gradewatch audit",
+        queue=target.queues[0] if target.queues else None,
+    )
 
 
 def _oom(target: Target, exits: list[Exit]) -> Finding:

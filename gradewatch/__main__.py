@@ -1,0 +1,6 @@
+"""`python -m gradewatch` is `gradewatch`."""
+
+from gradewatch.cli import main
+
+if __name__ == "__main__":
+    main()

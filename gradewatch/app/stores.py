@@ -1,0 +1,43 @@
+"""Which store a URL means."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from gradewatch.config import Settings
+from gradewatch.errors import ConfigError
+from gradewatch.ports import OpenStore, Store
+
+
+def make_store(settings: Settings) -> Store:
+    """The store of these settings, not opened yet. Raises ConfigError for a scheme this version has no store for."""
+    scheme, _, rest = settings.store.url.partition("://")
+    if scheme == "sqlite":
+        from gradewatch.stores.sqlite import SqliteStore
+
+        # Three slashes begin a relative path and four an absolute one, as SQLAlchemy has it.
+        return SqliteStore(rest.removeprefix("/"), timeout=settings.store.timeout)
+    raise ConfigError([f"store.url: no store for {scheme}:// in this version; sqlite:///path is supported"])
+
+
+def opener(settings: Settings) -> OpenStore:
+    """Opens a further handle on the same store, in whichever event loop it is called."""
+
+    async def open_store() -> Store:
+        store = make_store(settings)
+        await store.open()
+        return store
+
+    return open_store
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Store]:
+    """An open store for the length of the context. Raises store errors."""
+    store = make_store(settings)
+    try:
+        await store.open()
+        yield store
+    finally:
+        await store.close()

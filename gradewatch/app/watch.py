@@ -1,0 +1,151 @@
+"""The watch: probes, cycle, remedies, chores and HTTP, wired together."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import structlog
+
+from gradewatch.app.stores import make_store
+from gradewatch.board import Board
+from gradewatch.clock import SystemClock
+from gradewatch.config import RemediationSettings, Settings
+from gradewatch.cycle import Cycle
+from gradewatch.errors import StoreError
+from gradewatch.metrics import WatchMetrics
+from gradewatch.model import CycleReport
+from gradewatch.platforms.none import NoPlatform
+from gradewatch.ports import Clock, Store, WorkerControl
+from gradewatch.probes.observer import Observer
+from gradewatch.remediation.lease import ActingLease
+from gradewatch.remediation.remedies import Remedies
+
+log = structlog.get_logger(__name__)
+
+PULSE = 0.5  # seconds between two life signs of the event loop
+STUCK = 60.0  # seconds without a cycle, beyond three intervals, after which the loop's pulse stops
+
+
+def make_cycle(
+    settings: Settings,
+    store: Store,
+    platform: WorkerControl,
+    board: Board,
+    *,
+    environ: Mapping[str, str],
+    clock: Clock | None = None,
+    single: bool = False,
+) -> Cycle:
+    """A cycle over this store and platform, woken by the platform's events and the board's readers."""
+    clock = clock or SystemClock()
+    holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
+    cycle = Cycle(
+        Observer(store, store, platform, environ, settings, clock, single=single),
+        Remedies(store, platform, settings.remediation, by=holder),
+        ActingLease(store, holder, settings.remediation.lease, clock),
+        board,
+        settings,
+        clock,
+    )
+    platform.on_event(lambda: cycle.wake("platform"))
+    board.on_wake(cycle.wake)
+    return cycle
+
+
+async def watch(
+    settings: Settings,
+    *,
+    environ: Mapping[str, str],
+    stop: asyncio.Event,
+    platform: WorkerControl | None = None,
+    board: Board | None = None,
+) -> None:
+    """Watch until `stop`. Starts even while the store is away, and says so. Raises GradewatchError when the HTTP port
+    cannot be had."""
+    board = board or Board()
+    store = make_store(settings)
+    metrics = WatchMetrics(settings, store=store.kind)
+    cycle = make_cycle(settings, store, platform or NoPlatform(), board, environ=environ)
+    try:
+        await _try_open(store)
+        async with _serving(settings, board, store, metrics), _chores(settings, store), asyncio.TaskGroup() as group:
+            pulse = group.create_task(_pulse(board, cycle, settings))
+            await cycle.run(stop)
+            pulse.cancel()
+    finally:
+        await store.close()
+
+
+async def _try_open(store: Store) -> None:
+    try:
+        await store.open()
+    except StoreError as error:
+        log.error("the store cannot be used yet; the watch goes on and tries again", error=str(error))
+
+
+async def _pulse(board: Board, cycle: Cycle, settings: Settings) -> None:
+    """Sign of life for /livez: stops when the event loop hangs, and when the cycle has hung for long."""
+    limit = STUCK + 3 * settings.watch.interval
+    while True:
+        if cycle.idle_seconds < limit:
+            board.tick()
+        await asyncio.sleep(PULSE)
+
+
+@asynccontextmanager
+async def _serving(settings: Settings, board: Board, store: Store, metrics: WatchMetrics) -> AsyncIterator[None]:
+    from gradewatch.http import make_app, serve
+
+    app = make_app(board, store, settings, metrics)
+    server = await serve(app, settings.http.host, settings.http.port)
+    log.info("watch started", url=server.url, store=store.kind, queues=sorted(settings.queues))
+    try:
+        yield
+    finally:
+        board.close_subscriptions()
+        await server.close()
+
+
+@asynccontextmanager
+async def _chores(settings: Settings, store: Store) -> AsyncIterator[None]:
+    from gradewatch.chores import Chores
+
+    chores = Chores(store, store, settings)
+    await chores.start()
+    try:
+        yield
+    finally:
+        chores.stop()
+
+
+async def once(settings: Settings, *, environ: Mapping[str, str], dry_run: bool = False) -> CycleReport:
+    """One acting cycle: its caller is the second pair of eyes, so it does not wait to see anything twice."""
+    if dry_run:
+        settings = _mode(settings, "dry-run")
+    return await _single(settings, environ)
+
+
+async def look(settings: Settings, *, environ: Mapping[str, str]) -> CycleReport:
+    """One diagnosis that changes nothing, not even the lease."""
+    return await _single(settings, environ, acting=False)
+
+
+async def _single(settings: Settings, environ: Mapping[str, str], *, acting: bool = True) -> CycleReport:
+    store = make_store(settings)
+    cycle = make_cycle(settings, store, NoPlatform(), Board(), environ=environ, single=True)
+    try:
+        await _try_open(store)
+        return await cycle.run_single(acting=acting)
+    finally:
+        await store.close()
+
+
+def _mode(settings: Settings, mode: str) -> Settings:
+    remediation: RemediationSettings = replace(settings.remediation, mode=mode)
+    return replace(settings, remediation=remediation)

@@ -1,0 +1,116 @@
+"""All probes of one cycle, into one immutable snapshot. Gets a reader only: nothing here can write."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from gradewatch.config import Settings
+from gradewatch.model import (
+    CredentialFacts,
+    Credit,
+    Known,
+    QueueFacts,
+    Reading,
+    Snapshot,
+    StoreFacts,
+    Target,
+    Unknown,
+    WorkerReading,
+)
+from gradewatch.ports import Clock, Control, JobReader, WorkerControl
+from gradewatch.probes.continuity import Continuity
+from gradewatch.probes.environment import read_credentials
+from gradewatch.probes.queue import QueueProbe
+from gradewatch.probes.reading import take
+from gradewatch.probes.workers import BeatWatch
+from gradewatch.verdicts import absent, judge
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Observation:
+    """A snapshot, what the store's gap before it is to be credited with, and how long each probe took in seconds."""
+
+    snapshot: Snapshot
+    credits: tuple[Credit, ...]
+    seconds: Mapping[str, float]
+
+
+class Observer:
+    """Takes snapshots. Its memory between them is of beats, arrivals and gaps; losing it costs one observing cycle."""
+
+    def __init__(
+        self,
+        reader: JobReader,
+        control: Control,
+        platform: WorkerControl,
+        environ: Mapping[str, str],
+        settings: Settings,
+        clock: Clock,
+        *,
+        single: bool = False,
+    ) -> None:
+        self._reader, self._control, self._platform = reader, control, platform
+        self._environ, self._settings, self._clock, self._single = environ, settings, clock, single
+        self._continuity = Continuity(patience=3 * settings.watch.interval + settings.store.timeout)
+        self._beats = BeatWatch()
+        self._queues = {name: QueueProbe(queue) for name, queue in settings.queues.items()}
+        self._windows = {kind: budget.window for kind, budget in settings.remediation.budget.items()}
+        self._seconds: dict[str, float] = {}
+
+    async def observe(self) -> Observation:
+        self._seconds = {}
+        store = await self._take("store", lambda: self._reader.check(list(self._queues)))
+        went_on = self._continuity.see(store)
+        snapshot = Snapshot(
+            mono=self._clock.mono(),
+            store=store,
+            workers=await self._workers(store, went_on.contiguous),
+            queues={},
+            platform=await self._take("platform", self._targets),
+            environment=await self._take("environment", self._credentials),
+            control=await self._after(store, "control", lambda: self._control.control(self._windows)),
+            observe_only=went_on.observe_only and not (self._single and isinstance(store, Known)),
+            single=self._single,
+            clock_step=went_on.clock_step,
+        )
+        gone = absent(judge(snapshot, self._settings))
+        queues = {name: await self._queue(store, name, probe, gone) for name, probe in self._queues.items()}
+        return Observation(replace(snapshot, queues=queues), went_on.credits, dict(self._seconds))
+
+    async def _workers(self, store: Reading[StoreFacts], contiguous: bool) -> Reading[tuple[WorkerReading, ...]]:
+        sessions = await self._after(store, "workers", self._reader.sessions)
+        if isinstance(store, Unknown):
+            return store
+        if isinstance(sessions, Unknown):
+            return sessions
+        readings = self._beats.observe(sessions.value, store.value.now, sessions.mono, contiguous=contiguous)
+        return Known(readings, sessions.mono)
+
+    async def _queue(
+        self, store: Reading[StoreFacts], name: str, probe: QueueProbe, gone: frozenset[str]
+    ) -> Reading[QueueFacts]:
+        return await self._after(store, "queue", lambda: probe.read(self._reader, gone, self._clock.mono()))
+
+    async def _targets(self) -> tuple[Target, ...]:
+        return tuple(await self._platform.targets())
+
+    async def _credentials(self) -> tuple[CredentialFacts, ...]:
+        return read_credentials(self._environ)
+
+    async def _after(self, store: Reading[StoreFacts], probe: str, call: Callable[[], Awaitable[T]]) -> Reading[T]:
+        """Where the store itself did not answer, its other probes are not sent after it to wait out their deadlines."""
+        if isinstance(store, Unknown):
+            self._seconds.setdefault(probe, 0.0)
+            return Unknown(store.reason, store.mono, store.code)
+        return await self._take(probe, call)
+
+    async def _take(self, probe: str, call: Callable[[], Awaitable[T]]) -> Reading[T]:
+        began = time.perf_counter()
+        reading = await take(probe, call, self._clock, self._settings.store.timeout)
+        self._seconds[probe] = self._seconds.get(probe, 0.0) + time.perf_counter() - began
+        return reading

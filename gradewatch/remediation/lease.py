@@ -1,0 +1,64 @@
+"""One acting watch: a lease with a term, renewed with a margin. A watch that cannot renew stops acting before its
+lease ends by its own monotonic clock, which it reads before it asks."""
+
+from __future__ import annotations
+
+import structlog
+
+from gradewatch.errors import StoreError
+from gradewatch.model import LeaseGrant
+from gradewatch.ports import Clock, Leases
+
+log = structlog.get_logger(__name__)
+
+NAME = "watch"
+
+
+class ActingLease:
+    """Holds the lease while it can. `ttl` in seconds; the last third of it is margin in which we no longer act."""
+
+    def __init__(self, leases: Leases, holder: str, ttl: float, clock: Clock) -> None:
+        self._leases, self.holder, self._ttl, self._clock = leases, holder, ttl, clock
+        self._until = float("-inf")
+        self._renew_at = float("-inf")
+        self.term = 0
+
+    @property
+    def held(self) -> bool:
+        """May this watch act at this very moment?"""
+        return self._clock.mono() < self._until
+
+    async def keep(self) -> bool:
+        """Take or renew the lease when it is time to; True while it is held. Store errors are not raised: a lease that
+        cannot be renewed simply ends."""
+        began = self._clock.mono()
+        if self.held and began < self._renew_at:
+            return True
+        try:
+            grant = await self._leases.acquire(NAME, self.holder, self._ttl)
+        except StoreError as error:
+            log.warning("lease not renewed", holder=self.holder, error=str(error))
+            return self.held
+        self._note(grant, began)
+        return self.held
+
+    def _note(self, grant: LeaseGrant | None, began: float) -> None:
+        was = self.held
+        if grant is None:
+            self._until = float("-inf")
+            if was:
+                log.warning("lease lost to another watch", holder=self.holder, term=self.term)
+            return
+        if grant.term != self.term:
+            log.info("this watch acts", holder=self.holder, term=grant.term)
+        self.term, self._until, self._renew_at = grant.term, began + self._ttl * 2 / 3, began + self._ttl / 3
+
+    async def release(self) -> None:
+        """Give the lease back, so that another watch need not wait for it to end."""
+        if not self.held:
+            return
+        self._until = float("-inf")
+        try:
+            await self._leases.release(NAME, self.holder)
+        except StoreError as error:
+            log.warning("lease not released; it ends by itself", holder=self.holder, error=str(error))

@@ -1,0 +1,32 @@
+"""Platforms under test, and the check that none of their children is left."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import psutil
+import pytest
+from children import Command, Supervised
+
+
+@pytest.fixture
+async def supervise() -> AsyncIterator[Callable[..., Supervised]]:
+    """Makes platforms; afterwards none of their children is left, not even as a zombie."""
+    made: list[Supervised] = []
+
+    def make(command: Command, **options: Any) -> Supervised:
+        made.append(Supervised(command, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        await one.kill()
+
+
+@pytest.fixture(autouse=True)
+def no_child_left() -> Iterator[None]:
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    yield
+    left = [child for child in psutil.Process().children(recursive=True) if child.pid not in before]
+    assert not left, f"children left behind: {left}"
