@@ -1,5 +1,7 @@
 """Settings: what can be set, and how it is read."""
 
+from gradewatch.config.load import load
+from gradewatch.config.maintenance import Window, parse_window
 from gradewatch.config.settings import (
     Budget,
     HttpSettings,
@@ -15,6 +17,7 @@ from gradewatch.config.settings import (
     WatchSettings,
     WorkerSettings,
 )
+from gradewatch.config.values import parse_duration
 
 __all__ = [
     "Budget",
@@ -29,5 +32,9 @@ __all__ = [
     "StoreSettings",
     "Timeouts",
     "WatchSettings",
+    "Window",
     "WorkerSettings",
+    "load",
+    "parse_duration",
+    "parse_window",
 ]

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from gradewatch.errors import ConfigError
 from gradewatch.model import ActionKind
 
 
 @dataclass(frozen=True)
 class StoreSettings:
-    url: str = "sqlite:///gradewatch.db"
+    url: str = field(default="sqlite:///gradewatch.db", repr=False)  # later stores keep a password in it
     timeout: float = 5.0  # deadline of one call
 
     @property
@@ -136,3 +137,9 @@ class Loaded:
     errors: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()  # files and variables the settings came from, names only
+
+    def require(self) -> Settings:
+        """The settings, or ConfigError with every error found."""
+        if self.errors:
+            raise ConfigError(self.errors)
+        return self.settings

@@ -52,10 +52,13 @@ def demo_settings(folder: Path) -> Settings:
     )
 
 
-def _environ(settings: Settings) -> Mapping[str, str]:
-    """What the worker processes are told. None of the caller's own settings reach them."""
+def _environ(settings: Settings, folder: Path) -> Mapping[str, str]:
+    """What the worker processes are told. None of the caller's own settings reach them, from a file or otherwise."""
+    config = folder / "gradewatch.toml"
+    config.write_text("# The demo's settings come from the environment.\n")
     env = {name: value for name, value in os.environ.items() if not name.startswith("GRADEWATCH_")}
     return env | {
+        "GRADEWATCH_CONFIG": str(config),
         "GRADEWATCH_STORE__URL": settings.store.url,
         "GRADEWATCH_TIMEOUTS__HEARTBEAT": f"{settings.timeouts.heartbeat:g}s",
         "GRADEWATCH_WORKER__SLOTS": str(settings.worker.slots),
@@ -73,7 +76,7 @@ async def _demo(folder: Path, report: Path) -> int:
         await store.open()
         say(f"a fresh queue in {settings.store.url}, no server and no key")
         running = asyncio.create_task(
-            app.run(settings, config=None, environ=_environ(settings), stop=stop, on_line=teller.line, board=board)
+            app.run(settings, config=None, environ=_environ(settings, folder), stop=stop, on_line=teller.line, board=board)
         )
         try:
             story = Story(store, exam, teller, running)

@@ -1,0 +1,113 @@
+# Each target sets up what it needs, says so before it does, and is quick the second time.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LOG := $(VENV)/setup.log
+
+# What tests need beside Python packages.
+LIBFAKETIME = $(wildcard /usr/lib/*/faketime/libfaketime.so.1 /usr/lib/faketime/libfaketime.so.1)
+# The modules that call themselves pure: no I/O, no clock, no randomness. Every branch of them is tested.
+PURE = $(shell grep -rl '^"""PURE' gradewatch --include='*.py' | sort | paste -sd, -)
+
+##@ Use
+
+.PHONY: help
+help: ## Show what can be made
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: $(VENV)/run.stamp ## Grade thirty papers, kill a worker half way, and show that nothing is lost
+	@$(BIN)/gradewatch demo
+
+##@ Change
+
+.PHONY: test
+test: $(VENV)/dev.stamp ## Run every check and every test, as CI does
+	@$(MAKE) real-parts lint pure
+	@echo "== all other tests"
+	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m "not acceptance" --ignore=tests/pure
+	@echo "== acceptance tests, one after the other"
+	@$(BIN)/python -m pytest -q -m acceptance
+
+.PHONY: lint
+lint: $(VENV)/dev.stamp ## Check style, types and the direction of imports
+	@echo "== ruff, mypy, import-linter"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+.PHONY: pure
+pure: $(VENV)/dev.stamp ## Test the pure modules: every branch must be covered
+	@echo "== pure modules, every branch"
+	@COVERAGE_FILE=.coverage.pure $(BIN)/coverage run --branch -m pytest -q tests/pure
+	@COVERAGE_FILE=.coverage.pure $(BIN)/coverage report --include="$(PURE)" --show-missing --fail-under=100
+
+.PHONY: fmt
+fmt: $(VENV)/dev.stamp ## Format the code and mend what can be mended by itself
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+.PHONY: bench
+bench: $(VENV)/dev.stamp ## Measure speed and memory; writes bench-report.json
+	@$(BIN)/python -m benchmarks
+
+##@ Release
+
+.PHONY: wheel
+wheel: $(VENV)/dev.stamp ## Build the wheel into dist/
+	@rm -rf dist build
+	@$(BIN)/python -m build --wheel >>$(LOG) 2>&1 || { tail -n 40 $(LOG); exit 1; }
+	@ls dist/*.whl
+
+.PHONY: clean
+clean: ## Remove what make made: .venv, dist, caches and reports
+	@rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.*
+	@rm -f demo-report.json bench-report.json
+	@find gradewatch tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+##@ Set up
+
+.PHONY: real-parts
+real-parts: ## Install the parts that tests need and Python packages do not bring
+ifneq ($(LIBFAKETIME),)
+	@:
+else
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Installing the Debian package libfaketime, with which tests step the clock of a process"; \
+	  export DEBIAN_FRONTEND=noninteractive; \
+	  { apt-get install -y --no-install-recommends libfaketime || \
+	    { apt-get update && apt-get install -y --no-install-recommends libfaketime; }; } >>$(LOG) 2>&1 \
+	  || echo "That failed ($(LOG) says why): tests that step the clock cannot run"; \
+	else \
+	  echo "libfaketime is missing: tests that step the clock skip. To bring it: sudo apt-get install libfaketime"; \
+	fi
+endif
+
+$(VENV)/made.stamp:
+	@version=$$($(PYTHON) -c 'import sys; print(sys.version.split()[0]); sys.exit(sys.version_info < (3, 11))' 2>/dev/null) || { \
+	  echo "Python 3.11 or newer is needed, and $(PYTHON) is $${version:-not one that runs}."; \
+	  echo "Install one, or name it: make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "Creating $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV) || { \
+	  echo "Python's venv module is incomplete. On Debian and Ubuntu: sudo apt-get install python3-venv"; exit 1; }
+	@touch $@
+
+$(VENV)/run.stamp: pyproject.toml $(VENV)/made.stamp
+	@echo "Installing gradewatch with its OCR (rapidocr, onnxruntime) into $(VENV); the first time takes a minute"
+	@$(BIN)/python -m pip install --disable-pip-version-check -e '.[ocr]' >>$(LOG) 2>&1 || { tail -n 40 $(LOG); exit 1; }
+	@touch $@
+
+$(VENV)/dev.stamp: pyproject.toml $(VENV)/made.stamp
+	@echo "Installing gradewatch with its OCR and the tools for tests into $(VENV); the first time takes a minute"
+	@$(BIN)/python -m pip install --disable-pip-version-check -e '.[ocr,dev]' >>$(LOG) 2>&1 || { tail -n 40 $(LOG); exit 1; }
+	@touch $(VENV)/run.stamp $@

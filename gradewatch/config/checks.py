@@ -1,0 +1,116 @@
+"""Settings that are each right and do not go together. An error where it cannot work, else a warning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from gradewatch.config.settings import QueueSettings, Settings
+from gradewatch.config.values import spell
+from gradewatch.model import ActionKind
+
+SHORTEST_TOKEN = 16
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """What does not go together. `keys` are the settings concerned, so that one already refused is not judged."""
+
+    keys: tuple[str, ...]
+    text: str
+    error: bool = False
+
+
+def doubts(settings: Settings, given: Callable[[str], bool]) -> Iterator[Doubt]:
+    """Every doubt about `settings`; `given` tells whether a dotted key was set."""
+    for queue in settings.queues.values():
+        yield from _queue(settings, queue, given)
+    yield from _watch(settings)
+    yield from _budgets(settings)
+    yield from _ports(settings)
+
+
+def _queue(settings: Settings, queue: QueueSettings, given: Callable[[str], bool]) -> Iterator[Doubt]:
+    def key(name: str) -> str:
+        own = f"queues.{queue.name}.{name}"
+        return own if given(own) else f"timeouts.{name}"
+
+    beat, at = queue.timeouts.heartbeat, key("heartbeat")
+    for name, seconds in (
+        ("schedule_to_start", queue.timeouts.schedule_to_start),
+        ("start_to_close", queue.timeouts.start_to_close),
+    ):
+        if seconds <= beat:
+            yield Doubt(
+                (key(name), at),
+                f"{key(name)} is {spell(seconds)} and {at} is {spell(beat)}: jobs are failed before a silent worker "
+                f"is noticed; let {key(name)} be longer",
+            )
+    if settings.watch.interval > beat:
+        yield Doubt(
+            ("watch.interval", at),
+            f"watch.interval is {spell(settings.watch.interval)} and {at} is {spell(beat)}: a silent worker is "
+            "noticed a whole interval late; let watch.interval be shorter",
+        )
+
+
+def _watch(settings: Settings) -> Iterator[Doubt]:
+    repairs, watch = settings.remediation, settings.watch
+    if settings.store.timeout >= repairs.lease:
+        yield Doubt(
+            ("store.timeout", "remediation.lease"),
+            f"store.timeout is {spell(settings.store.timeout)} and remediation.lease is {spell(repairs.lease)}: one "
+            "slow call costs the watch its lease; let store.timeout be shorter",
+        )
+    if repairs.cooldown > repairs.cooldown_max:
+        yield Doubt(
+            ("remediation.cooldown", "remediation.cooldown_max"),
+            f"remediation.cooldown is {spell(repairs.cooldown)}, longer than remediation.cooldown_max, which is "
+            f"{spell(repairs.cooldown_max)}: it must be at most that",
+            error=True,
+        )
+    if repairs.verify < watch.interval:
+        yield Doubt(
+            ("remediation.verify", "watch.interval"),
+            f"remediation.verify is {spell(repairs.verify)} and watch.interval is {spell(watch.interval)}: a restart "
+            "is judged before the watch looks again; let remediation.verify be longer",
+        )
+    if len(settings.queues) > watch.max_queues:
+        yield Doubt(
+            ("watch.max_queues",),
+            f"{len(settings.queues)} queues are configured and watch.max_queues is {watch.max_queues}: the rest is "
+            "counted as _other",
+        )
+
+
+def _budgets(settings: Settings) -> Iterator[Doubt]:
+    for kind in ActionKind:
+        budget, key = settings.remediation.budget[kind], f"remediation.budget.{kind.value}"
+        if budget.window > settings.retention.audit:
+            yield Doubt(
+                (key, "retention.audit"),
+                f"{key} counts over {spell(budget.window)} and retention.audit is {spell(settings.retention.audit)}: "
+                "what was spent would be forgotten; retention.audit must be at least the window",
+                error=True,
+            )
+        if budget.count == 0:
+            yield Doubt((key,), f'{key} is 0: that repair is never made; remediation.mode = "off" stops all repairs')
+
+
+def _ports(settings: Settings) -> Iterator[Doubt]:
+    port, worker = settings.http.port, settings.worker
+    if worker.http_port and worker.processes > 1:
+        yield Doubt(
+            ("worker.http_port", "worker.processes"),
+            f"worker.http_port is {worker.http_port} and worker.processes is {worker.processes}: several processes "
+            "cannot share a port; set worker.http_port to 0, for any free one each",
+            error=True,
+        )
+    if worker.http_port and worker.http_port == port:
+        yield Doubt(
+            ("worker.http_port", "http.port"),
+            f"worker.http_port and http.port are both {port}: set worker.http_port to 0, for any free one",
+            error=True,
+        )
+    if 0 < len(settings.http.token) < SHORTEST_TOKEN:
+        yield Doubt(("http.token",), f"http.token has fewer than {SHORTEST_TOKEN} characters: it can be guessed")

@@ -1,0 +1,67 @@
+"""Which store: the key `store.url`, or the names that backends already have, and what a URL must look like."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from gradewatch.config.entries import Entry
+from gradewatch.config.notes import Notes, did_you_mean
+from gradewatch.config.values import Wrong
+
+PATH = ("store", "url")
+CONVENTIONAL = ("MONGO_URL", "SUPABASE_URL", "DATABASE_URL")  # in this order, where several are set
+SCHEMES_LATER = ("postgresql", "postgres", "mongodb", "mongodb+srv", "https")
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,20})://(.*)", re.DOTALL)
+
+
+def conventional(environ: Mapping[str, str], notes: Notes, *, file: bool) -> Entry | None:
+    """The store that the backend's own variables name, where no setting does. Beside a settings file they choose
+    nothing: the file, or its defaults, decide."""
+    present = [name for name in CONVENTIONAL if environ.get(name, "").strip()]
+    if not present:
+        return None
+    if file:
+        notes.warn(
+            f"{' and '.join(present)} chose no store, because there is a settings file: "
+            f"store.url is {SUPPORTED['sqlite'][1]} by default; set store.url to say which store is meant"
+        )
+        return None
+    if len(present) > 1:
+        notes.warn(
+            f"{', '.join(present)} are all set: {present[0]} chooses the store; "
+            "set GRADEWATCH_STORE__URL to say which store is meant"
+        )
+    return Entry(PATH, environ[present[0]].strip(), present[0])
+
+
+def resolve(url: str, folder: Path) -> str:
+    """The URL in its final form: a path in it is made absolute, from `folder`. Raises Wrong, without the URL."""
+    found = _URL.fullmatch(url.strip())
+    supported = " or ".join(example for _, example in SUPPORTED.values())
+    if found is None:
+        raise Wrong(f"a URL is needed, such as {supported}")
+    scheme, rest = found[1].lower(), found[2]
+    if scheme in SCHEMES_LATER:
+        raise Wrong(f"{scheme}:// stores are not in this version: set store.url to one that is, such as {supported}")
+    if scheme not in SUPPORTED:
+        raise Wrong(f"no store has that scheme; this version supports {supported}{did_you_mean(scheme, SUPPORTED)}")
+    return SUPPORTED[scheme][0](rest, folder)
+
+
+def _sqlite(rest: str, folder: Path) -> str:
+    path = rest.removeprefix("/")
+    if path == rest or not path.strip("/"):
+        raise Wrong("a file is needed after three slashes, such as sqlite:///gradewatch.db or sqlite:////var/lib/g.db")
+    if ":memory:" in path:
+        raise Wrong("worker and watch are several processes and must share a file, such as sqlite:///gradewatch.db")
+    if not path.isprintable() or "?" in path or "#" in path:
+        raise Wrong("only a file's path may follow sqlite:///, without parameters or control characters")
+    return f"sqlite:///{folder / path}"
+
+
+# A store joins by one line: its scheme, how its URL is made final, and an example for messages.
+SUPPORTED: Mapping[str, tuple[Callable[[str, Path], str], str]] = {
+    "sqlite": (_sqlite, "sqlite:///gradewatch.db"),
+}

@@ -1,0 +1,84 @@
+"""Which store is chosen, and what its URL becomes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gradewatch.config import load
+
+
+def test_a_relative_path_starts_where_it_was_written(tmp_path: Path) -> None:
+    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+    home.mkdir()
+    file = home / "gradewatch.toml"
+    file.write_text('[store]\nurl = "sqlite:///jobs/g.db"')
+    assert load(file, {}, cwd=elsewhere).require().store.url == f"sqlite:///{home}/jobs/g.db"
+    environ = {"GRADEWATCH_STORE__URL": "sqlite:///g.db"}
+    assert load(file, environ, cwd=elsewhere).require().store.url == f"sqlite:///{elsewhere}/g.db"
+
+
+def test_an_absolute_path_stays(tmp_path: Path) -> None:
+    environ = {"GRADEWATCH_STORE__URL": "sqlite:////var/lib/g.db"}
+    assert load(environ=environ, cwd=tmp_path).require().store.url == "sqlite:////var/lib/g.db"
+
+
+def test_a_backends_own_variable_chooses_where_nothing_else_does(tmp_path: Path) -> None:
+    result = load(environ={"DATABASE_URL": "sqlite:///app.db"}, cwd=tmp_path)
+    assert result.require().store.url == f"sqlite:///{tmp_path}/app.db"
+    assert result.sources == ("DATABASE_URL",)
+
+
+def test_our_own_variable_goes_before_a_backends(tmp_path: Path) -> None:
+    environ = {"DATABASE_URL": "postgresql://h/db", "GRADEWATCH_STORE__URL": "sqlite:///g.db"}
+    result = load(environ=environ, cwd=tmp_path)
+    assert (result.require().store.url, result.warnings) == (f"sqlite:///{tmp_path}/g.db", ())
+
+
+@pytest.mark.parametrize(
+    ("variable", "url", "scheme"),
+    [
+        ("MONGO_URL", "mongodb+srv://u:p@h/db", "mongodb+srv"),
+        ("SUPABASE_URL", "https://ref.supabase.co", "https"),
+        ("DATABASE_URL", "postgres://u:p@h/db", "postgres"),
+        ("GRADEWATCH_STORE__URL", "postgresql://u:p@h/db", "postgresql"),
+    ],
+)
+def test_a_store_of_a_later_version_is_an_error(tmp_path: Path, variable: str, url: str, scheme: str) -> None:
+    (error,) = load(environ={variable: url}, cwd=tmp_path).errors
+    assert error == (
+        f'store.url ({variable}) holds "{scheme}://…": {scheme}:// stores are not in this version: '
+        "set store.url to one that is, such as sqlite:///gradewatch.db"
+    )
+
+
+def test_of_several_the_first_wins_with_a_warning(tmp_path: Path) -> None:
+    environ = {"DATABASE_URL": "sqlite:///app.db", "MONGO_URL": "mongodb://h/db", "SUPABASE_URL": ""}
+    result = load(environ=environ, cwd=tmp_path)
+    assert "MONGO_URL, DATABASE_URL are all set: MONGO_URL chooses the store" in result.warnings[0]
+    assert "store.url (MONGO_URL)" in result.errors[0]
+
+
+def test_beside_a_settings_file_they_choose_nothing_and_it_is_said(tmp_path: Path) -> None:
+    (tmp_path / "gradewatch.toml").write_text("[http]\nport = 1")
+    result = load(environ={"DATABASE_URL": "postgresql://h/db"}, cwd=tmp_path)
+    assert result.require().store.url == f"sqlite:///{tmp_path}/gradewatch.db"
+    assert "DATABASE_URL chose no store" in result.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("url", "part"),
+    [
+        ("gradewatch.db", "a URL is needed"),
+        ("sqlite://gradewatch.db", "three slashes"),
+        ("sqlite:///", "three slashes"),
+        ("sqlite:///:memory:", "must share a file"),
+        ("sqlite:///g.db?mode=ro", "without parameters"),
+        ("sqlite:///g\0.db", "without parameters or control characters"),
+        ("sqllite:///g.db", "did you mean sqlite?"),
+    ],
+)
+def test_a_url_that_cannot_be_used(tmp_path: Path, url: str, part: str) -> None:
+    (error,) = load(environ={"GRADEWATCH_STORE__URL": url}, cwd=tmp_path).errors
+    assert part in error
