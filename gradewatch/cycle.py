@@ -94,9 +94,13 @@ class Cycle:
         self._began_mono = self._clock.mono()
         began, wall = time.perf_counter(), self._clock.wall()
         sweep = f"{wall:%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
-        observation = await self._observer.observe()
+        if acting:
+            await self._lease.keep()  # before looking: a store that can be read and not written is away, too
+        observation = await self._observer.observe(self._lease.refused)
         snapshot = observation.snapshot
+        await asyncio.sleep(0)  # between the stages others get their turn: a large fleet takes milliseconds in each
         diagnosis = diagnose(snapshot, self._settings)
+        await asyncio.sleep(0)
         self._owed += observation.credits
         leader = acting and isinstance(snapshot.store, Known) and await self._lease.keep()
         results: list[Result] = []
@@ -117,7 +121,8 @@ class Cycle:
                 self._owed.pop(0)
             if not self._lease.held:
                 return
-            await self._remedies.judge_restarts(snapshot)
+            if not snapshot.observe_only:
+                await self._remedies.judge_restarts(snapshot)
             rulings = rule(decide(snapshot, diagnosis, self._settings), snapshot, self._settings)
             await self._remedies.act(
                 snapshot, diagnosis, rulings, sweep=sweep, may_act=lambda: self._lease.held, done=results
@@ -164,10 +169,11 @@ class Cycle:
     def _tell(self, diagnosis: Diagnosis, results: Sequence[Result], sweep: str) -> None:
         """Log each finding when it appears and when it goes, and each repair."""
         now = {(f.code.value, f.subject): f for f in diagnosis.findings}
-        for key in now.keys() - self._findings:
-            finding = now[key]
+        for key, finding in now.items():
+            if key in self._findings:
+                continue
             log.warning("finding", code=key[0], subject=key[1], summary=finding.summary, fix=finding.fix)
-        for code, subject in self._findings - now.keys():
+        for code, subject in sorted(self._findings - now.keys()):
             log.info("finding gone", code=code, subject=subject)
         self._findings = set(now)
         for result in results:

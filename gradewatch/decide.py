@@ -7,7 +7,7 @@ outage, and the fleet gate.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from gradewatch.config import QueueSettings, Settings
 from gradewatch.history import given_up, in_flight, late_by
@@ -23,12 +23,13 @@ from gradewatch.model import (
     JobRef,
     Known,
     QueueFacts,
+    Session,
     Snapshot,
     Target,
     Unknown,
     WorkerVerdict,
 )
-from gradewatch.verdicts import absent, heartbeat_timeout
+from gradewatch.verdicts import HeartbeatTimeouts, absent
 
 CAUSES = (  # which finding explains a job's wait to the person who reads its error, in this order
     Code.WORKER_NEVER_SEEN,
@@ -47,12 +48,15 @@ def decide(snapshot: Snapshot, diagnosis: Diagnosis, settings: Settings) -> tupl
         return ()
     control = snapshot.control.value
     actions = list(_restarts(snapshot, diagnosis, control, settings))
+    lost = _lost_jobs(snapshot, diagnosis)
+    together = Counter(job.session_id for jobs in lost.values() for job in jobs)
     for name, reading in snapshot.queues.items():
         if isinstance(reading, Known):
             queue = settings.queues[name]
             late = tuple(_expiries(queue, reading.value, diagnosis, control))
             expired = {a.subject for a in late}
-            actions += (a for a in _recoveries(queue, reading.value, snapshot, diagnosis) if a.subject not in expired)
+            held = [job for job in lost.get(name, ()) if job.id not in expired]
+            actions += _recoveries(queue, held, diagnosis, together)
             actions += late
     return tuple(actions)
 
@@ -80,18 +84,25 @@ def _why_restart(target: Target, snapshot: Snapshot, wedged: set[str], settings:
         return _death(target.last_exit), f"{target.name} {target.last_exit or 'is not running'}"
     if target.running_seconds < settings.remediation.start_grace or isinstance(snapshot.workers, Unknown):
         return None
-    lives = [w for w in snapshot.workers.value if w.session.incarnation == target.incarnation]
+    lives = [w for w in snapshot.workers.value if _fills(w.session, target)]
     if not lives:
         return _never_opened(target, settings)
     newest = max(lives, key=lambda w: w.session.started_at)
     silent = newest.store_silent_seconds if snapshot.single else newest.silent_seconds
-    if silent > HUNG * heartbeat_timeout(newest.session, settings):
+    if silent > HUNG * HeartbeatTimeouts(settings)[newest.session]:
         return Code.WORKER_NOT_RUNNING, (
             f"{target.name} hangs: its process is there, but it has not beaten for {silent:.0f} s"
         )
     if newest.session.name in wedged:
         return Code.WORKER_WEDGED, f"{target.name} is alive and idle while work waits"
     return None
+
+
+def _fills(session: Session, target: Target) -> bool:
+    """Does this session belong to the present life of that place? A platform without incarnations knows names only."""
+    if target.incarnation:
+        return session.incarnation == target.incarnation
+    return session.target == target.name
 
 
 def _never_opened(target: Target, settings: Settings) -> tuple[Code, str] | None:
@@ -112,17 +123,28 @@ def _death(cause: ExitCause | None) -> Code:
 # ---------------------------------------------------------------- jobs of lost workers
 
 
-def _recoveries(queue: QueueSettings, facts: QueueFacts, snapshot: Snapshot, diagnosis: Diagnosis) -> Iterator[Action]:
-    """Take back what lost workers hold. Rests on the workers' reading: Unknown blocks it."""
-    if queue.on_lost == "keep" or not isinstance(snapshot.workers, Known):
+def _lost_jobs(snapshot: Snapshot, diagnosis: Diagnosis) -> Mapping[str, Sequence[JobRef]]:
+    """By queue, what lost workers hold. Rests on the workers' reading: Unknown blocks it."""
+    if isinstance(snapshot.workers, Unknown):
+        return {}
+    gone, judged = absent(diagnosis.verdicts), {v.session.id for v in diagnosis.verdicts}
+    return {
+        name: [j for j in reading.value.held_by_absent if j.session_id in gone or j.session_id not in judged]
+        for name, reading in snapshot.queues.items()
+        if isinstance(reading, Known)
+    }
+
+
+def _recoveries(
+    queue: QueueSettings, held: Sequence[JobRef], diagnosis: Diagnosis, together: Mapping[str | None, int]
+) -> Iterator[Action]:
+    """`together`: how many jobs, of all queues, each lost session held: one of several may have killed it."""
+    if queue.on_lost == "keep":
         return
-    gone = absent(diagnosis.verdicts)
-    open_sessions = {v.session.id: v for v in diagnosis.verdicts}
-    held = [j for j in facts.held_by_absent if j.session_id in gone or j.session_id not in open_sessions]
-    together = Counter(j.session_id for j in held)
+    workers = {v.session.id: v for v in diagnosis.verdicts}
     for job in held:
-        worker = open_sessions.get(job.session_id or "")
-        yield _recover(queue, job, _lost_words(job, worker), alone=together[job.session_id] > 1)
+        words = _lost_words(job, workers.get(job.session_id or ""))
+        yield _recover(queue, job, words, alone=together[job.session_id] > 1)
 
 
 def _lost_words(job: JobRef, worker: WorkerVerdict | None) -> str:
@@ -176,7 +198,8 @@ def _expire(job: JobRef, code: str, did: str, limit: float, late: float, cause: 
 
 
 def _cause(queue: str, diagnosis: Diagnosis) -> str:
-    causes: Mapping[Code, str] = {f.code: f.summary for f in diagnosis.findings if f.queue == queue}
+    gravest_last = reversed(diagnosis.findings)
+    causes: Mapping[Code, str] = {f.code: f.summary for f in gravest_last if f.queue == queue}
     return next((f"; cause: {causes[c]} ({c.value})" for c in CAUSES if c in causes), "")
 
 

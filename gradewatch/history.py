@@ -56,10 +56,11 @@ def in_flight(target: str, control: ControlFacts) -> RestartRecord | None:
 
 
 def given_up(target: str, control: ControlFacts) -> bool:
-    """True when the last restarts of this target did not help. An effective one, or `gradewatch resume`, clears it."""
+    """True when the last restarts of this target did not help or were refused by its platform. An effective one, or
+    `gradewatch resume`, clears it."""
     since = control.resumed_at
     tail = [r for r in restarts_of(target, control) if since is None or r.at > since][-GIVE_UP_AFTER:]
-    return len(tail) == GIVE_UP_AFTER and all(r.verified is False for r in tail)
+    return len(tail) == GIVE_UP_AFTER and all(r.outcome is Outcome.FAILED or r.verified is False for r in tail)
 
 
 def cooldown_left(target: str, control: ControlFacts, base: float, most: float) -> float:
@@ -68,7 +69,7 @@ def cooldown_left(target: str, control: ControlFacts, base: float, most: float) 
     if not recent:
         return 0.0
     wait = min(most, base * 2.0 ** (len(recent) - 1))
-    return max(0.0, wait - seconds_since(recent[-1], control))
+    return min(wait, max(0.0, wait - seconds_since(recent[-1], control)))  # min: the clock may have been stepped back
 
 
 def verifications(snapshot: Snapshot, control: ControlFacts, window: float) -> Sequence[tuple[RestartRecord, bool]]:
@@ -79,11 +80,14 @@ def verifications(snapshot: Snapshot, control: ControlFacts, window: float) -> S
     for record in control.restarts:
         if record.outcome is not Outcome.APPLIED or record.verified is not None:
             continue
+        age = seconds_since(record, control)
         beat = any(
-            w.session.target == record.target and w.session.started_at >= record.at and w.session.beats > 0
+            w.session.target == record.target
+            and w.session.beats > 0
+            and (w.session.started_at >= record.at or (age < 0 and w.session.ended_at is None))  # clock stepped back
             for w in snapshot.workers.value
         )
-        if beat or seconds_since(record, control) > window:
+        if beat or age > window:
             verified.append((record, beat))
     return verified
 

@@ -61,7 +61,7 @@ def _restarts_coming(
     """
     targets: Sequence[Target] = snapshot.platform.value if isinstance(snapshot.platform, Known) else ()
     queues = {t.name: t.queues for t in targets}
-    flying = [(t.name, t.queues) for t in targets if in_flight(t.name, control)]
+    flying = [(r.target, queues.get(r.target, (r.queue,))) for r in control.restarts if in_flight(r.target, control)]
     count = settings.remediation.budget[ActionKind.RESTART].count
     for action in actions:
         if action.kind is ActionKind.RESTART and budget_left(action.kind, action.queue, count, control):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from gradewatch.config import RemediationSettings, Settings
 from gradewatch.history import cooldown_left, credited_age, in_flight, seconds_since
 from gradewatch.model import ControlFacts, Known, QueueFacts, Snapshot, Target
-from gradewatch.verdicts import heartbeat_timeout
+from gradewatch.verdicts import HeartbeatTimeouts
 
 MARGIN = 0.02  # seconds past the due time, so that the comparison there is already true
 
@@ -34,9 +34,10 @@ def _due(snapshot: Snapshot, settings: Settings) -> Iterator[float]:
 
 def _silences(snapshot: Snapshot, settings: Settings) -> Iterator[float]:
     if isinstance(snapshot.workers, Known):
+        timeouts = HeartbeatTimeouts(settings)
         for worker in snapshot.workers.value:
             if worker.session.ended_at is None:
-                timeout = heartbeat_timeout(worker.session, settings)
+                timeout = timeouts[worker.session]
                 yield timeout - worker.silent_seconds
                 yield 2 * timeout - worker.silent_seconds
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from gradewatch.config import QueueSettings, Settings
+from gradewatch.config import Settings
 from gradewatch.model import (
     Session,
     Snapshot,
@@ -30,17 +30,28 @@ def judge(snapshot: Snapshot, settings: Settings) -> tuple[WorkerVerdict, ...]:
     targets = () if isinstance(snapshot.platform, Unknown) else snapshot.platform.value
     ended = {life: t for t in targets for life in t.ended_incarnations}
     alive = {t.incarnation: t for t in targets if t.running and t.incarnation}
+    timeouts = HeartbeatTimeouts(settings)
     return tuple(
-        _judge_one(reading, ended, alive, heartbeat_timeout(reading.session, settings), snapshot.single)
+        _judge_one(reading, ended, alive, timeouts[reading.session], snapshot.single)
         for reading in snapshot.workers.value
         if reading.session.ended_at is None
     )
 
 
-def heartbeat_timeout(session: Session, settings: Settings) -> float:
-    """The shortest heartbeat timeout of the queues a worker serves, in seconds."""
-    watched: Sequence[QueueSettings] = [settings.queues[q] for q in session.queues if q in settings.queues]
-    return min((q.timeouts.heartbeat for q in watched), default=settings.timeouts.heartbeat)
+class HeartbeatTimeouts:
+    """By session, in seconds: the shortest heartbeat timeout of the queues its worker serves. Worked out once for each
+    set of queues, because a fleet of a thousand workers serves but a few."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._known: dict[tuple[str, ...], float] = {}
+
+    def __getitem__(self, session: Session) -> float:
+        if session.queues not in self._known:
+            served = [self._settings.queues[q] for q in session.queues if q in self._settings.queues]
+            default = self._settings.timeouts.heartbeat
+            self._known[session.queues] = min((q.timeouts.heartbeat for q in served), default=default)
+        return self._known[session.queues]
 
 
 def _judge_one(

@@ -30,7 +30,7 @@ async def submit_papers(
     missing = [str(path) for path in papers if not path.is_file()]
     if missing or not papers:
         raise PaperError("paper_missing", f"no such file: {', '.join(missing)}" if missing else "no papers were given")
-    checked = await asyncio.to_thread(_read_rubric, rubric)
+    checked = await asyncio.to_thread(read_rubric, rubric)
     refs = [await store.put(path, path.name) for path in papers]
     job = NewJob(
         kind=GRADE,
@@ -43,10 +43,11 @@ async def submit_papers(
     return (await store.submit([job]))[0]
 
 
-def _read_rubric(path: Path) -> Rubric:
+def read_rubric(path: Path) -> Rubric:
+    """The rubric in a file. Raises RubricError with every problem, each with the file's name."""
     try:
         return Rubric.parse(path.read_bytes())
     except OSError as error:
-        raise RubricError([f"{path}: {error.strerror or error}"]) from error
+        raise RubricError([f"rubric {path}: {error.strerror or error}"]) from error
     except RubricError as error:
-        raise RubricError([f"{path}: {problem}" for problem in error.problems]) from error
+        raise RubricError([f"rubric {path}: {problem}" for problem in error.problems]) from error

@@ -18,7 +18,7 @@ from gradewatch.clock import SystemClock
 from gradewatch.config import RemediationSettings, Settings
 from gradewatch.cycle import Cycle
 from gradewatch.errors import StoreError
-from gradewatch.metrics import WatchMetrics
+from gradewatch.metrics.watch import WatchMetrics
 from gradewatch.model import CycleReport
 from gradewatch.platforms.none import NoPlatform
 from gradewatch.ports import Clock, Store, WorkerControl

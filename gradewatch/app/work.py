@@ -8,8 +8,11 @@ import socket
 from collections.abc import Mapping
 
 from gradewatch import __version__
+from gradewatch.app.health import Counting, served
 from gradewatch.app.stores import make_store, opener
 from gradewatch.config import Settings
+from gradewatch.http.port import reserve, url_of
+from gradewatch.metrics.worker import WorkerMetrics
 from gradewatch.platforms.identity import Identity
 from gradewatch.platforms.orphans import die_with_parent
 from gradewatch.worker.context import Handler
@@ -37,6 +40,8 @@ async def work(settings: Settings, *, stop: asyncio.Event, hurry: asyncio.Event 
     """Run one worker until `stop`, then drain; `hurry` cuts the drain short. Outlasts any outage of the store."""
     die_with_parent(grace=settings.worker.drain + ORPHAN_MARGIN)
     identity = Identity.take()
+    reserved = reserve(settings.http.host, settings.worker.http_port, "worker.http_port")
+    metrics = WorkerMetrics()
     store = make_store(settings)
     worker = Worker(
         store,
@@ -49,10 +54,13 @@ async def work(settings: Settings, *, stop: asyncio.Event, hurry: asyncio.Event 
         version=__version__,
         target=identity.target,
         incarnation=identity.incarnation,
+        http_url=url_of(reserved),
+        observer=Counting(metrics),
     )
     asking = [asyncio.create_task(_ask(worker, event)) for event in (stop, hurry) if event is not None]
     try:
-        await worker.run()
+        async with served(reserved, worker, metrics):
+            await worker.run()
     finally:
         for task in asking:
             task.cancel()

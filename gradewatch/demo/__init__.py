@@ -76,7 +76,9 @@ async def _demo(folder: Path, report: Path) -> int:
         await store.open()
         say(f"a fresh queue in {settings.store.url}, no server and no key")
         running = asyncio.create_task(
-            app.run(settings, config=None, environ=_environ(settings, folder), stop=stop, on_line=teller.line, board=board)
+            app.run(
+                settings, config=None, environ=_environ(settings, folder), stop=stop, on_line=teller.line, board=board
+            )
         )
         try:
             story = Story(store, exam, teller, running)

@@ -6,12 +6,12 @@ an Unknown reading.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from gradewatch.config import Settings
 from gradewatch.diagnose import jobs, platform, queues, repairs, store, workers
 from gradewatch.diagnose.view import View
-from gradewatch.model import ControlFacts, Diagnosis, Known, QueueFacts, Severity, Snapshot, WorkerVerdict
+from gradewatch.model import ControlFacts, Diagnosis, Known, QueueFacts, Severity, Snapshot, Unknown, WorkerVerdict
 from gradewatch.verdicts import judge
 
 __all__ = ["diagnose"]
@@ -30,18 +30,29 @@ def diagnose(snapshot: Snapshot, settings: Settings) -> Diagnosis:
     ]
     control = snapshot.control.value if isinstance(snapshot.control, Known) else None
     if control is not None:
+        serving = _by_queue(verdicts)
         for name, reading in snapshot.queues.items():
             if isinstance(reading, Known):
-                view = _view(name, reading.value, verdicts, snapshot, control, settings)
+                view = _view(name, reading.value, serving.get(name, ()), snapshot, control, settings)
                 findings += [*queues.findings(view), *jobs.findings(view)]
         findings += repairs.findings(control, verdicts, settings)
-    return Diagnosis(verdicts, tuple(sorted(findings, key=lambda f: GRAVEST_FIRST.index(f.severity))))
+    gravest_first = sorted(findings, key=lambda f: GRAVEST_FIRST.index(f.severity))
+    once = {(f.code, f.subject): f for f in reversed(gravest_first)}  # one cause seen from two queues is one finding
+    return Diagnosis(verdicts, tuple(reversed(once.values())))
+
+
+def _by_queue(verdicts: Sequence[WorkerVerdict]) -> Mapping[str, Sequence[WorkerVerdict]]:
+    serving: dict[str, list[WorkerVerdict]] = {}
+    for verdict in verdicts:
+        for queue in verdict.session.queues:
+            serving.setdefault(queue, []).append(verdict)
+    return serving
 
 
 def _view(
     name: str,
     facts: QueueFacts,
-    verdicts: Sequence[WorkerVerdict],
+    workers: Sequence[WorkerVerdict],
     snapshot: Snapshot,
     control: ControlFacts,
     settings: Settings,
@@ -50,9 +61,10 @@ def _view(
     return View(
         settings.queues[name],
         facts,
-        workers=tuple(v for v in verdicts if name in v.session.queues),
+        workers_read=isinstance(snapshot.workers, Known),
+        workers=tuple(workers),
         targets=tuple(t for t in targets if name in t.queues),
         control=control,
         settings=settings,
-        ever_seen=isinstance(snapshot.store, Known) and snapshot.store.value.session_ever.get(name, False),
+        ever_seen=isinstance(snapshot.store, Unknown) or snapshot.store.value.session_ever.get(name, False),
     )

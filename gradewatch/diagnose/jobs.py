@@ -29,8 +29,8 @@ def _timed_out(view: View) -> Iterator[Finding]:
             Severity.WARNING,
             f"{name}: " + "; ".join(parts),
             tuple(f"job {j.id}" for j in (*late, *long)[:5]),
-            "Late jobs are failed with this reason, so that nobody watches a spinner; the other findings on this queue "
-            "say why they waited. `gradewatch undo SWEEP` puts them back.",
+            "Where the queue's settings say so they are failed with this reason, and nobody watches a spinner; "
+            "the other findings on this queue say why they are late. `gradewatch undo SWEEP` puts them back.",
             f"gradewatch jobs list --queue {name} --state failed",
         )
 
@@ -48,7 +48,7 @@ def _poison(view: View) -> Iterator[Finding]:
                 job.id,
                 f"Job {job.id} was running when its worker died, {job.lost + 1} times",
                 (f"{job.lost + 1} of {job.max_attempts} workers lost", f"last held by session {job.session_id}"),
-                "It is failed as poison, so that it kills no further worker. "
+                "Where the queue takes jobs back, it is failed as poison, so that it kills no further worker. "
                 "Look at its papers, then requeue it by hand.",
                 f"gradewatch jobs show {job.id}",
                 queue=view.queue.name,

@@ -23,7 +23,7 @@ def findings(snapshot: Snapshot) -> Iterator[Finding]:
         if oom:
             yield _oom(target, oom)
         if len(short) >= LOOP or any(e.cause.kind is ExitKind.CRASH_LOOP for e in recent[-1:]):
-            yield _crash_loop(target, short)
+            yield _crash_loop(target, short or recent[-1:])
 
 
 def _down(target: Target) -> Finding:
@@ -32,9 +32,9 @@ def _down(target: Target) -> Finding:
         Severity.WARNING,
         target.name,
         f"{target.name} is not running: {target.last_exit or 'it was never started'}",
-        tuple(_line(e) for e in target.exits[-3:]),
-        "It is restarted as far as cool-down and budget allow, and its jobs are taken back. If it does not stay up, read "
-        "its last log lines.",
+        tuple(_line(e) for e in target.exits[-3:]) or ("the platform has no process for it",),
+        "It is restarted as far as cool-down and budget allow, and its jobs are taken back. If it does not stay up, "
+        "read its last log lines.",
         "gradewatch audit",
         queue=target.queues[0] if target.queues else None,
     )

@@ -41,10 +41,11 @@ def _paused(view: View) -> Iterator[Finding]:
 
 def _backlog(view: View) -> Iterator[Finding]:
     """The one cause of jobs waiting here, if they wait for a reason."""
-    if view.queue.paused or view.starting:
+    if view.queue.paused or view.starting or not view.workers_read:
         return
     if not view.live:
-        yield from _nobody(view)
+        if all(w.verdict is not Verdict.UNKNOWN for w in view.workers):
+            yield from _nobody(view)
     elif view.facts.unclaimed_since is not None:
         slots = sum(w.session.slots for w in view.live)
         busy = sum(min(w.session.busy, w.session.slots) for w in view.live)
@@ -56,7 +57,7 @@ def _backlog(view: View) -> Iterator[Finding]:
 
 def _nobody(view: View) -> Iterator[Finding]:
     stats, name = view.facts.stats, view.queue.name
-    waiting = f"{stats.pending} pending, the oldest eligible one for {view.waited:.0f} s"
+    waiting = f"{stats.pending} pending" + (f", the oldest eligible one for {view.waited:.0f} s" if view.waited else "")
     if not view.ever_seen and not view.workers:
         yield view.finding(
             Code.WORKER_NEVER_SEEN,

@@ -35,8 +35,8 @@ def _ineffective(target: str) -> Finding:
         Code.REMEDIATION_INEFFECTIVE,
         Severity.CRITICAL,
         target,
-        f"Restarting {target} does not help: no beat followed, twice in a row",
-        ("the last two restarts were followed by no beat within their verify window",),
+        f"Restarting {target} does not help, twice in a row",
+        ("the last two restarts were refused by the platform, or no beat followed within their verify window",),
         "Gradewatch has stopped restarting it. Start it by hand and read its log; when it is mended, `gradewatch "
         "resume` lets restarts go on.",
         "gradewatch resume",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gradewatch.model import Code, CredentialFacts, Finding, Severity, Snapshot, StoreFacts, Unknown
+from gradewatch.model import Code, CredentialFacts, Finding, Known, Severity, Snapshot, StoreFacts, Unknown
 
 SKEW_LIMIT = 10.0  # seconds; ages never compare two clocks, but a person comparing logs would be misled
 
@@ -29,13 +29,27 @@ _STORE_FIXES = {
 
 
 def findings(snapshot: Snapshot) -> Iterator[Finding]:
-    reading = snapshot.store
-    if isinstance(reading, Unknown):
-        code = reading.code if reading.code in _STORE_FIXES else Code.STORE_UNREACHABLE
+    for code, reason in _refusals(snapshot).items():
         summary, fix, command = _STORE_FIXES[code]
-        yield Finding(code, Severity.CRITICAL, "store", summary, (reading.reason,), fix, command)
-        return
-    facts = reading.value
+        yield Finding(code, Severity.CRITICAL, "store", summary, (reason,), fix, command)
+    if isinstance(snapshot.store, Known):
+        yield from _condition(snapshot.store.value, snapshot.clock_step)
+
+
+def _refusals(snapshot: Snapshot) -> dict[Code, str]:
+    """How the store failed its probes, one reason a code. A probe of ours that broke is no word about the store,
+    unless it was the one that asks whether the store is there."""
+    refusals = {}
+    for reading in (snapshot.workers, snapshot.control, *snapshot.queues.values()):
+        if isinstance(reading, Unknown) and reading.code in _STORE_FIXES:
+            refusals[reading.code] = reading.reason
+    if isinstance(snapshot.store, Unknown):
+        code = snapshot.store.code if snapshot.store.code in _STORE_FIXES else Code.STORE_UNREACHABLE
+        refusals[code] = snapshot.store.reason
+    return refusals
+
+
+def _condition(facts: StoreFacts, step: float) -> Iterator[Finding]:
     if facts.missing_indexes:
         yield Finding(
             Code.STORE_INDEX_MISSING,
@@ -46,7 +60,7 @@ def findings(snapshot: Snapshot) -> Iterator[Finding]:
             "Create them.",
             "gradewatch migrate",
         )
-    yield from _clock(facts, snapshot.clock_step)
+    yield from _clock(facts, step)
 
 
 def _clock(facts: StoreFacts, step: float) -> Iterator[Finding]:

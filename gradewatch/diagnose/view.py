@@ -20,6 +20,7 @@ class View:
     control: ControlFacts
     settings: Settings
     ever_seen: bool
+    workers_read: bool = True
 
     @property
     def live(self) -> tuple[WorkerVerdict, ...]:

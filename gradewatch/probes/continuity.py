@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from gradewatch.model import Credit, Known, Reading, StoreFacts, Unknown
+from gradewatch.model import Credit, Known, QueueFacts, Reading, StoreFacts, Unknown
 
 STEP = 5.0  # seconds the two clocks may drift apart between cycles before it counts as a step
 
@@ -56,3 +56,12 @@ class Continuity:
             return Continuation(observe_only=True, contiguous=True, credits=jumped, clock_step=step)
         stood_still = mono - before > self._patience
         return Continuation(observe_only=stood_still, contiguous=not stood_still)
+
+
+def stepped_between(store: Reading[StoreFacts], queue: Reading[QueueFacts]) -> bool:
+    """Was the store's clock stepped between these two readings of one cycle? Then ages in the second are not what the
+    first stands for, and the next cycle sees the step."""
+    if isinstance(store, Unknown) or isinstance(queue, Unknown):
+        return False
+    apart = (queue.value.stats.now - store.value.now).total_seconds()
+    return abs(apart - (queue.mono - store.mono)) > STEP

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from gradewatch.config import Settings
+from gradewatch.errors import StoreError
 from gradewatch.model import (
+    ControlFacts,
     CredentialFacts,
     Credit,
     Known,
@@ -21,7 +24,7 @@ from gradewatch.model import (
     WorkerReading,
 )
 from gradewatch.ports import Clock, Control, JobReader, WorkerControl
-from gradewatch.probes.continuity import Continuity
+from gradewatch.probes.continuity import Continuity, stepped_between
 from gradewatch.probes.environment import read_credentials
 from gradewatch.probes.queue import QueueProbe
 from gradewatch.probes.reading import take
@@ -62,9 +65,10 @@ class Observer:
         self._windows = {kind: budget.window for kind, budget in settings.remediation.budget.items()}
         self._seconds: dict[str, float] = {}
 
-    async def observe(self) -> Observation:
+    async def observe(self, refused: StoreError | None = None) -> Observation:
+        """`refused`: how the store answered a write just now. One that only reads is away, for workers cannot beat."""
         self._seconds = {}
-        store = await self._take("store", lambda: self._reader.check(list(self._queues)))
+        store = await self._take("store", lambda: self._check(refused))
         went_on = self._continuity.see(store)
         snapshot = Snapshot(
             mono=self._clock.mono(),
@@ -73,14 +77,23 @@ class Observer:
             queues={},
             platform=await self._take("platform", self._targets),
             environment=await self._take("environment", self._credentials),
-            control=await self._after(store, "control", lambda: self._control.control(self._windows)),
+            control=await self._after(store, "control", lambda: self._facts(went_on.credits)),
             observe_only=went_on.observe_only and not (self._single and isinstance(store, Known)),
             single=self._single,
             clock_step=went_on.clock_step,
         )
+        await asyncio.sleep(0)  # a thousand workers take milliseconds to judge
         gone = absent(judge(snapshot, self._settings))
+        await asyncio.sleep(0)
         queues = {name: await self._queue(store, name, probe, gone) for name, probe in self._queues.items()}
-        return Observation(replace(snapshot, queues=queues), went_on.credits, dict(self._seconds))
+        torn = any(stepped_between(store, queue) for queue in queues.values())
+        snapshot = replace(snapshot, queues=queues, observe_only=snapshot.observe_only or torn)
+        return Observation(snapshot, went_on.credits, dict(self._seconds))
+
+    async def _check(self, refused: StoreError | None) -> StoreFacts:
+        if refused is not None:
+            raise refused
+        return await self._reader.check(list(self._queues))
 
     async def _workers(self, store: Reading[StoreFacts], contiguous: bool) -> Reading[tuple[WorkerReading, ...]]:
         sessions = await self._after(store, "workers", self._reader.sessions)
@@ -95,6 +108,11 @@ class Observer:
         self, store: Reading[StoreFacts], name: str, probe: QueueProbe, gone: frozenset[str]
     ) -> Reading[QueueFacts]:
         return await self._after(store, "queue", lambda: probe.read(self._reader, gone, self._clock.mono()))
+
+    async def _facts(self, credits: tuple[Credit, ...]) -> ControlFacts:
+        """What the store remembers, and the credits it is about to be told."""
+        facts = await self._control.control(self._windows)
+        return replace(facts, credits=(*facts.credits, *credits))
 
     async def _targets(self) -> tuple[Target, ...]:
         return tuple(await self._platform.targets())

@@ -17,12 +17,13 @@ log = structlog.get_logger(__name__)
 def to_fence(snapshot: Snapshot, diagnosis: Diagnosis, rulings: Sequence[Ruling]) -> frozenset[str]:
     """PURE. Absent sessions of which every job may be taken from them now. One whose jobs are to stay (on_lost = keep,
     a budget spent) or whose queues could not be read in full keeps its session too."""
+    gone = absent(diagnosis.verdicts)
     kept = _held(snapshot) - {_session(r.action) for r in rulings if r.outcome is None}
     kept |= {_session(r.action) for r in rulings if r.outcome is not None}
     return frozenset(
         v.session.id
         for v in diagnosis.verdicts
-        if v.session.id in absent(diagnosis.verdicts)
+        if v.session.id in gone
         and v.session.id not in kept
         and all(_whole(snapshot, queue) for queue in v.session.queues)
     )

@@ -22,6 +22,7 @@ class ActingLease:
         self._until = float("-inf")
         self._renew_at = float("-inf")
         self.term = 0
+        self.refused: StoreError | None = None  # why the last try to write the lease failed
 
     @property
     def held(self) -> bool:
@@ -29,16 +30,19 @@ class ActingLease:
         return self._clock.mono() < self._until
 
     async def keep(self) -> bool:
-        """Take or renew the lease when it is time to; True while it is held. Store errors are not raised: a lease that
-        cannot be renewed simply ends."""
+        """Take or renew the lease when it is time to; True while it is held. Store errors are not raised but kept in
+        `refused`: a lease that cannot be renewed simply ends."""
         began = self._clock.mono()
         if self.held and began < self._renew_at:
             return True
         try:
             grant = await self._leases.acquire(NAME, self.holder, self._ttl)
         except StoreError as error:
-            log.warning("lease not renewed", holder=self.holder, error=str(error))
+            if self.refused is None:
+                log.warning("lease not renewed", holder=self.holder, error=str(error))
+            self.refused = error
             return self.held
+        self.refused = None
         self._note(grant, began)
         return self.held
 

@@ -1,0 +1,34 @@
+"""`gradewatch demo`: the whole story on the embedded default, with a worker killed on purpose."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from gradewatch.cli.invocation import Invocation
+from gradewatch.cli.logs import set_up_logs
+from gradewatch.cli.options import pass_invocation
+
+
+@click.command()
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("demo-report.json"),
+    show_default=True,
+    help="Where to write what came of it.",
+)
+@click.option("--keep", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Keep its files here.")
+@pass_invocation
+@click.pass_context
+def demo(ctx: click.Context, invocation: Invocation, report: Path, keep: Path | None) -> None:
+    """See a worker killed and its papers graded all the same.
+
+    Thirty papers, two workers, one of them killed half way; the watch takes its job back and restarts it. Needs no
+    key, no server and no settings. Exit code 0 when every paper was graded exactly once.
+    """
+    from gradewatch.demo import run_demo
+
+    set_up_logs(invocation.log_format or "auto", "debug" if invocation.verbose else "error")  # it tells its own story
+    ctx.exit(run_demo(report=report, keep=keep))

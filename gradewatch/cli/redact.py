@@ -1,0 +1,41 @@
+"""What must not reach a log: values under names that speak of a secret, and passwords inside URLs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
+HIDDEN = "(hidden)"
+_DEEPEST = 4  # levels of nested values looked into; what lies deeper is hidden as a whole
+
+# Whole words between underscores, so that "author" and "tokenizer" stay readable.
+_SECRET = re.compile(
+    r"(?:^|[_.-])(?:key|token|secret|passw(?:or)?d|passphrase|pwd|credentials?|auth|authorization|cookie|dsn)s?"
+    r"(?:$|[_.-])|apikey",
+    re.IGNORECASE,
+)
+_USERINFO = re.compile(r"(?<=://)[^\s/@'\"]*@")
+_BEARER = re.compile(r"(bearer\s+)[\w.~+/=-]+", re.IGNORECASE)
+
+
+def redact(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A structlog processor."""
+    for name, value in event.items():
+        event[name] = _safe(name, value, _DEEPEST)
+    return event
+
+
+def _safe(name: str, value: Any, depth: int) -> Any:
+    # A number under such a name is a job's fencing token, not a secret.
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if _SECRET.search(name):
+        return HIDDEN
+    if isinstance(value, str):
+        return _BEARER.sub(rf"\1{HIDDEN}", _USERINFO.sub(f"{HIDDEN}@", value))
+    if isinstance(value, Mapping):
+        return {str(key): _safe(str(key), item, depth - 1) for key, item in value.items()} if depth else HIDDEN
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_safe("", item, depth - 1) for item in value] if depth else HIDDEN
+    return value

@@ -1,0 +1,5 @@
+"""SQLite: the embedded default store."""
+
+from gradewatch.stores.sqlite.store import SqliteStore
+
+__all__ = ["SqliteStore"]

@@ -1,0 +1,64 @@
+"""Claiming jobs: who gets which of them, and in what order."""
+
+from __future__ import annotations
+
+import heapq
+import sqlite3
+from collections.abc import Collection, Sequence
+
+from gradewatch.errors import Conflict
+from gradewatch.model import Job
+from gradewatch.stores.sqlite import rows
+
+# A row changed in the future means that the clock was stepped back since: what waits for a time on the old clock
+# would wait for the length of the step.
+_ELIGIBLE = """
+SELECT -priority AS rank, created_at, seq, run_alone FROM jobs
+WHERE state = 'pending' AND queue = :queue AND (run_at <= gw_now() OR updated_at > gw_now())
+  AND kind IN (SELECT value FROM json_each(:kinds))
+ORDER BY priority DESC, created_at, seq LIMIT :limit
+"""
+_CLAIM = f"""
+UPDATE jobs SET state = 'running', attempt = attempt + 1, token = token + 1, session_id = :session,
+  started_at = gw_now(), updated_at = gw_now()
+WHERE seq IN (SELECT value FROM json_each(:seqs))
+RETURNING {rows.JOB_COLUMNS}
+"""
+
+
+def claim(
+    connection: sqlite3.Connection, session_id: str, queues: Sequence[str], kinds: Collection[str], limit: int
+) -> list[Job]:
+    if not connection.execute("SELECT 1 FROM sessions WHERE id = ? AND ended_at IS NULL", (session_id,)).fetchone():
+        raise Conflict(f"Session {session_id} has ended or never began: it may claim nothing. Open a new one.")
+    if limit <= 0:
+        return []
+    wanted = rows.dump_list(kinds)
+    # One ordered index walk per queue, merged: a single query over several queues would sort all that is pending.
+    walks = [
+        connection.execute(_ELIGIBLE, {"queue": queue, "kinds": wanted, "limit": limit}).fetchall()
+        for queue in dict.fromkeys(queues)
+    ]
+    first = list(heapq.merge(*walks, key=lambda row: tuple(row)[:3]))[:limit]
+    chosen = _alone(connection, session_id, first)
+    if not chosen:
+        return []
+    claimed = connection.execute(_CLAIM, {"session": session_id, "seqs": rows.dump(chosen)}).fetchall()
+    claimed.sort(key=lambda row: (-row["priority"], row["created_at"], row["seq"]))
+    return [rows.job(row) for row in claimed]
+
+
+def _alone(connection: sqlite3.Connection, session_id: str, first: Sequence[sqlite3.Row]) -> list[int]:
+    """Of the jobs whose turn it is, those this session may have, by the rule of run-alone (ports.JobWriter.claim)."""
+    held, held_alone = connection.execute(
+        "SELECT count(*), coalesce(max(run_alone), 0) FROM jobs WHERE state = 'running' AND session_id = ?",
+        (session_id,),
+    ).fetchone()
+    if held_alone:
+        return []
+    before_suspect: list[int] = []
+    for row in first:
+        if row["run_alone"]:
+            return before_suspect or ([] if held else [row["seq"]])
+        before_suspect.append(row["seq"])
+    return before_suspect

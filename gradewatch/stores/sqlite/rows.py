@@ -1,0 +1,177 @@
+"""Between rows and the model: times, JSON, and the columns that make up each value."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from gradewatch.model import AuditEntry, Job, JobError, JobRef, JobState, Outcome, PaperResult, Pause, Session
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+LARGEST = 2**63 - 1  # what SQLite keeps as an integer
+FOREVER = 10 * 365 * 86400 * 1_000_000  # the longest duration kept, so that no time leaves the calendar
+
+JOB_COLUMNS = (
+    "seq, id, queue, kind, state, priority, attempt, max_attempts, lost, token, run_alone, session_id, created_at, "
+    "run_at, started_at, finished_at, updated_at, progress_done, progress_total, status_message, payload, result, "
+    "error_code, error_message"
+)
+REF_COLUMNS = "id, queue, kind, state, token, attempt, max_attempts, lost, session_id, run_at, started_at"
+
+
+def micros(seconds: float) -> int:
+    """A duration in seconds as whole microseconds, kept between zero and ten years."""
+    return int(max(0.0, min(seconds * 1e6, FOREVER)))
+
+
+def from_micros(value: int) -> datetime:
+    return EPOCH + timedelta(microseconds=value)
+
+
+def to_micros(when: datetime) -> int:
+    return (when - EPOCH) // MICROSECOND
+
+
+def _maybe(value: int | None) -> datetime | None:
+    return None if value is None else from_micros(value)
+
+
+def dump(value: Any) -> str:
+    """JSON as the store keeps it. Raises TypeError, ValueError or RecursionError for what JSON cannot hold."""
+    return json.dumps(value, allow_nan=False, separators=(",", ":"))
+
+
+def dump_list(values: Iterable[Any]) -> str:
+    return dump(list(values))
+
+
+def text(value: str) -> str:
+    """Text that SQLite can hold: lone surrogates, as broken input yields them, become question marks."""
+    return value.encode("utf-8", "replace").decode("utf-8")
+
+
+def _error(row: sqlite3.Row) -> JobError | None:
+    return JobError(row["error_code"], row["error_message"] or "") if row["error_code"] is not None else None
+
+
+def job(row: sqlite3.Row) -> Job:
+    return Job(
+        id=row["id"],
+        queue=row["queue"],
+        kind=row["kind"],
+        state=JobState(row["state"]),
+        priority=row["priority"],
+        attempt=row["attempt"],
+        max_attempts=row["max_attempts"],
+        lost=row["lost"],
+        token=row["token"],
+        run_alone=bool(row["run_alone"]),
+        session_id=row["session_id"],
+        created_at=from_micros(row["created_at"]),
+        run_at=from_micros(row["run_at"]),
+        started_at=_maybe(row["started_at"]),
+        finished_at=_maybe(row["finished_at"]),
+        updated_at=from_micros(row["updated_at"]),
+        progress_done=row["progress_done"],
+        progress_total=row["progress_total"],
+        status_message=row["status_message"],
+        payload=json.loads(row["payload"]),
+        result=json.loads(row["result"]) if row["result"] is not None else None,
+        error=_error(row),
+    )
+
+
+def job_ref(row: sqlite3.Row) -> JobRef:
+    return JobRef(
+        id=row["id"],
+        queue=row["queue"],
+        kind=row["kind"],
+        state=JobState(row["state"]),
+        token=row["token"],
+        attempt=row["attempt"],
+        max_attempts=row["max_attempts"],
+        lost=row["lost"],
+        session_id=row["session_id"],
+        run_at=from_micros(row["run_at"]),
+        started_at=_maybe(row["started_at"]),
+    )
+
+
+def paper(row: sqlite3.Row) -> PaperResult:
+    return PaperResult(
+        index=row["idx"],
+        name=row["name"],
+        status=row["status"],
+        marks=row["marks"],
+        max_marks=row["max_marks"],
+        detail=json.loads(row["detail"]),
+        error=_error(row),
+        times_written=row["times_written"],
+    )
+
+
+def session(row: sqlite3.Row) -> Session:
+    return Session(
+        id=row["id"],
+        name=row["name"],
+        queues=tuple(json.loads(row["queues"])),
+        slots=row["slots"],
+        busy=row["busy"],
+        host=row["host"],
+        pid=row["pid"],
+        version=row["version"],
+        target=row["target"],
+        incarnation=row["incarnation"],
+        http=row["http"],
+        started_at=from_micros(row["started_at"]),
+        beat_at=from_micros(row["beat_at"]),
+        beats=row["beats"],
+        loop_age=row["loop_age"],
+        ended_at=_maybe(row["ended_at"]),
+        end_reason=row["end_reason"],
+    )
+
+
+def audit_entry(row: sqlite3.Row) -> AuditEntry:
+    return AuditEntry(
+        id=row["id"],
+        sweep=row["sweep"],
+        at=from_micros(row["at"]),
+        by=row["by"],
+        action=row["action"],
+        queue=row["queue"],
+        subject=row["subject"],
+        outcome=Outcome(row["outcome"]),
+        reason=row["reason"],
+        message=row["message"],
+        before=_before(row["before"]),
+        verified=None if row["verified"] is None else bool(row["verified"]),
+        undone_at=_maybe(row["undone_at"]),
+    )
+
+
+def pause(row: sqlite3.Row) -> Pause:
+    return Pause(
+        started_at=from_micros(row["started_at"]), until=_maybe(row["until"]), by=row["by"], reason=row["reason"]
+    )
+
+
+# A payload never changes and stays on its job: copying it would only spread what may be personal data.
+_BEFORE = tuple(name for name in JOB_COLUMNS.split(", ") if name not in ("seq", "payload"))
+BEFORE_SQL = f"json_object({', '.join(f'{name!r}, {name}' for name in _BEFORE)})"
+"""A job's row as the audit trail keeps it, made by SQLite: repairs come by the hundred thousand."""
+_TIMES = ("created_at", "run_at", "started_at", "finished_at", "updated_at")
+
+
+def _before(kept: str | None) -> dict[str, Any] | None:
+    """The row as people read it: times as ISO 8601, the result decoded."""
+    if kept is None:
+        return None
+    row: dict[str, Any] = json.loads(kept)
+    row.update({name: from_micros(row[name]).isoformat() for name in _TIMES if row[name] is not None})
+    row["result"] = json.loads(row["result"]) if row["result"] is not None else None
+    return row
