@@ -7,7 +7,6 @@ import os
 import socket
 from collections.abc import Mapping
 
-from gradewatch import __version__
 from gradewatch.app.health import Counting, served
 from gradewatch.app.stores import make_store, opener
 from gradewatch.config import Settings
@@ -15,6 +14,7 @@ from gradewatch.http.port import reserve, url_of
 from gradewatch.metrics.worker import WorkerMetrics
 from gradewatch.platforms.identity import Identity
 from gradewatch.platforms.orphans import die_with_parent
+from gradewatch.version import __version__
 from gradewatch.worker.context import Handler
 from gradewatch.worker.runtime import Worker
 

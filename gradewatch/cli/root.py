@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from gradewatch import __version__
 from gradewatch.cli.group import RootGroup
 from gradewatch.cli.invocation import Invocation
+from gradewatch.version import __version__
 
 COMMANDS = {
     "run": "services:run",

@@ -6,8 +6,8 @@ from html import escape
 
 from aiohttp import web
 
-from gradewatch import __version__
 from gradewatch.http.openapi import DOCUMENT
+from gradewatch.version import __version__
 
 PAGE = """<!doctype html>
 <html lang="en">

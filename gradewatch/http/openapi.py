@@ -6,10 +6,10 @@ from typing import Any
 
 from aiohttp import web
 
-from gradewatch import __version__
 from gradewatch.http import schemas as s
 from gradewatch.http.respond import respond
 from gradewatch.http.schemas import Schema
+from gradewatch.version import __version__
 
 JSON = "application/json"
 _MEANINGS = {

@@ -38,6 +38,11 @@ class Shared(Generic[T]):
             asked.add_done_callback(self._note)
         return await asyncio.shield(asked)
 
+    def forget(self) -> None:
+        """Ask anew for the next asker, whatever the age of the answer; a question in flight goes on for its askers."""
+        if self._asked is not None and self._asked.done():
+            self._asked = None
+
     async def close(self) -> None:
         """Give up a question in flight."""
         if self._asked is not None:

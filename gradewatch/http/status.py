@@ -54,8 +54,7 @@ def trouble(report: CycleReport | None, age: float, settings: Settings) -> str:
     """Why nobody can be said to work, or "". `age` is how long ago the report was published, in seconds."""
     if report is None:
         return "the first cycle has not ended yet; ask again in a few seconds"
-    stale_after = max(30.0, 3 * settings.watch.interval + settings.store.timeout)
-    if age > stale_after:
+    if age > stale_after(settings):
         return f"the last cycle ended {age:.0f} s ago, which is too long; see GET /livez and the watch's log"
     for name, reading in (("store", report.snapshot.store), ("workers' sessions", report.snapshot.workers)):
         if isinstance(reading, Unknown):
@@ -64,6 +63,11 @@ def trouble(report: CycleReport | None, age: float, settings: Settings) -> str:
         causes = [finding.summary for finding in report.diagnosis.findings if finding.code.value.startswith("worker_")]
         return causes[0] if causes else "no live worker; start one with `gradewatch worker`"
     return ""
+
+
+def stale_after(settings: Settings) -> float:
+    """Seconds after which a report is too old to say that all is well."""
+    return max(30.0, 3 * settings.watch.interval + settings.store.timeout)
 
 
 def configured(report: CycleReport | None) -> bool:

@@ -14,7 +14,6 @@ from math import inf
 
 from prometheus_client.metrics_core import Metric
 
-from gradewatch import __version__
 from gradewatch.config import Settings
 from gradewatch.metrics import families as f
 from gradewatch.metrics.labels import QueueLabels
@@ -31,6 +30,7 @@ from gradewatch.model import (
     Verdict,
     WorkerVerdict,
 )
+from gradewatch.version import __version__
 
 OUTCOMES = tuple(state.value for state in JobState if state in FINISHED)
 PAPER_OUTCOMES = ("graded", "needs_review", "failed")

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Info
 
-from gradewatch import __version__
 from gradewatch.metrics import exposition
 from gradewatch.metrics.collect import PAPER_OUTCOMES
 from gradewatch.metrics.families import BUILD, PAPERS
 from gradewatch.metrics.local import ProviderMetrics
+from gradewatch.version import __version__
 
 
 class WorkerMetrics:

@@ -6,7 +6,8 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 from gradewatch.config import Settings
 from gradewatch.errors import StoreError
@@ -85,7 +86,7 @@ class Observer:
         await asyncio.sleep(0)  # a thousand workers take milliseconds to judge
         gone = absent(judge(snapshot, self._settings))
         await asyncio.sleep(0)
-        queues = {name: await self._queue(store, name, probe, gone) for name, probe in self._queues.items()}
+        queues = await self._read_queues(store, gone)
         torn = any(stepped_between(store, queue) for queue in queues.values())
         snapshot = replace(snapshot, queues=queues, observe_only=snapshot.observe_only or torn)
         return Observation(snapshot, went_on.credits, dict(self._seconds))
@@ -104,10 +105,18 @@ class Observer:
         readings = self._beats.observe(sessions.value, store.value.now, sessions.mono, contiguous=contiguous)
         return Known(readings, sessions.mono)
 
-    async def _queue(
-        self, store: Reading[StoreFacts], name: str, probe: QueueProbe, gone: frozenset[str]
-    ) -> Reading[QueueFacts]:
-        return await self._after(store, "queue", lambda: probe.read(self._reader, gone, self._clock.mono()))
+    async def _read_queues(self, store: Reading[StoreFacts], gone: frozenset[str]) -> Mapping[str, Reading[QueueFacts]]:
+        """One after another. When the store goes away in between, the rest do not wait out a deadline each."""
+        queues: dict[str, Reading[QueueFacts]] = {}
+        asked: Reading[Any] = store
+        for name, probe in self._queues.items():
+            queues[name] = await self._after(asked, "queue", partial(self._read_queue, probe, gone))
+            if isinstance(queues[name], Unknown):
+                asked = queues[name]
+        return queues
+
+    async def _read_queue(self, probe: QueueProbe, gone: frozenset[str]) -> QueueFacts:
+        return await probe.read(self._reader, gone, self._clock.mono())
 
     async def _facts(self, credits: tuple[Credit, ...]) -> ControlFacts:
         """What the store remembers, and the credits it is about to be told."""
@@ -120,7 +129,7 @@ class Observer:
     async def _credentials(self) -> tuple[CredentialFacts, ...]:
         return read_credentials(self._environ)
 
-    async def _after(self, store: Reading[StoreFacts], probe: str, call: Callable[[], Awaitable[T]]) -> Reading[T]:
+    async def _after(self, store: Reading[Any], probe: str, call: Callable[[], Awaitable[T]]) -> Reading[T]:
         """Where the store itself did not answer, its other probes are not sent after it to wait out their deadlines."""
         if isinstance(store, Unknown):
             self._seconds.setdefault(probe, 0.0)

@@ -25,6 +25,11 @@ class JobContext(Protocol):
         """Tell people how far the job is. Raises Conflict when the claim is lost, or another store error."""
         ...
 
+    async def waiting(self, why: str, seconds: float) -> None:
+        """Show that the job waits for a provider, and have the `seconds` that it has waited in all not counted. An empty
+        `why` ends it: people see the progress again. Raises Conflict when the claim is lost, or another store error."""
+        ...
+
     async def save_paper(self, result: PaperResult) -> None:
         """Checkpoint one paper. Raises Conflict when the claim is lost, or another store error."""
         ...

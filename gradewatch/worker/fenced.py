@@ -44,7 +44,11 @@ class FencedContext:
         self._settings = settings
         self._outage = outage
         self._observer = observer
-        self._progress: tuple[int, int, str] | None = None
+        self._progress: tuple[int, int, str] | None = None  # to be written
+        self._told = (0, 0, "")
+        self._why = ""  # what the job waits for, shown in place of its message
+        self._waited = 0.0
+        self._credited = 0.0
         self._next_progress = 0.0
         self._papers: deque[PaperResult] = deque()
         self._writing = asyncio.Lock()  # keeps the writes of concurrent callers in order
@@ -66,7 +70,17 @@ class FencedContext:
 
     async def progress(self, done: int, total: int, message: str = "") -> None:
         """Told to the store at once, or within PROGRESS_INTERVAL when the last one is too recent."""
-        self._progress = (done, total, message)
+        self._told = (done, total, message)
+        await self._tell()
+
+    async def waiting(self, why: str, seconds: float) -> None:
+        """Shown and credited at once, or within PROGRESS_INTERVAL."""
+        self._why, self._waited = why, seconds
+        await self._tell()
+
+    async def _tell(self) -> None:
+        done, total, message = self._told
+        self._progress = (done, total, self._why or message)
         if time.monotonic() >= self._next_progress:
             await self._write()
         else:
@@ -137,8 +151,11 @@ class FencedContext:
 
     async def _write_progress(self) -> None:
         if self._progress is not None:
-            told = self._progress
+            told, waited = self._progress, self._waited
             self._next_progress = time.monotonic() + PROGRESS_INTERVAL
+            if waited > self._credited:
+                await self._store.credit_wait(self._running.claim, waited)
+                self._credited = waited
             await self._store.progress(self._running.claim, *told)
             if self._progress is told:
                 self._progress = None

@@ -100,11 +100,15 @@ class Heartbeat:
         if self._nudge is not None:
             self._nudge()
 
-    async def stop(self) -> None:
-        """End the thread and return when it has ended: the caller bounds the wait."""
+    def halt(self) -> None:
+        """Have the thread end soon, and start no other."""
         self._stopping.set()
         if self._nudge is not None:
             self._nudge()
+
+    async def stop(self) -> None:
+        """End the thread and return when it has ended: the caller bounds the wait."""
+        self.halt()
         if self._thread is not None:
             await self._ended.wait()
             self._thread.join()  # it has left its loop: this takes no time

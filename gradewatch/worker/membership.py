@@ -133,5 +133,9 @@ class Membership:
         """Start the heartbeat's thread, or another one where it has died."""
         self._heartbeat.revive()
 
+    def fall_silent(self) -> None:
+        """Beat no more, whatever went wrong: nobody may be told that a worker lives which has ended."""
+        self._heartbeat.halt()
+
     async def stop_beating(self) -> None:
         await self._heartbeat.stop()

@@ -139,9 +139,12 @@ class Worker:
                 await self._let_finish(serve)
             finally:
                 serve.cancel()
-                await self._close_out()
-                for task in background:
-                    task.cancel()
+                try:
+                    await self._close_out()
+                finally:
+                    self._membership.fall_silent()
+                    for task in background:
+                        task.cancel()
 
     async def _pulse(self) -> None:
         while True:

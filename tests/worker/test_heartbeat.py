@@ -9,13 +9,17 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
 from structlog.testing import capture_logs
-from worker_kit import Bench, Gate, until
+from worker_kit import Bench, Gate, noop, until
 
+from gradewatch.config import WorkerSettings
 from gradewatch.model import BeatReply, JobState, Session
 from gradewatch.stores.sqlite import SqliteStore
 from gradewatch.worker.context import JobContext
 from gradewatch.worker.heartbeat import Beat, Heartbeat, Pulse
+from gradewatch.worker.observer import Observer
+from gradewatch.worker.runtime import Worker
 
 
 async def _session(bench: Bench) -> Session:
@@ -168,3 +172,29 @@ async def test_a_new_session_beats_at_once(bench: Bench) -> None:
         await bench.submit()  # its claim tells the worker
         await until(lambda: worker.session_id not in (None, first))
         await bench.beating()
+
+
+class Faulty(Observer):
+    """Breaks its promise to raise nothing."""
+
+    def on_session(self, is_open: bool) -> None:
+        raise ZeroDivisionError("a fault of this program")
+
+
+async def test_a_worker_that_ends_by_a_fault_says_so_and_beats_no_more(bench: Bench) -> None:
+    store = await bench.handle()
+    worker = Worker(
+        store,
+        bench.handle,
+        name="worker-1",
+        queues=["default"],
+        handlers={"grade": noop},
+        settings=WorkerSettings(),
+        heartbeat_timeout=0.5,
+        version="test",
+        observer=Faulty(),
+    )
+    with pytest.raises(ExceptionGroup):
+        await worker.run()
+    await until(lambda: _beating_threads() == [])
+    await store.close()

@@ -119,6 +119,7 @@ async def test_a_write_under_a_lost_claim_stops_the_job_and_changes_nothing(benc
     with capture_logs() as logs:
         async with bench.worker(late, heartbeat=600.0):  # no beat tells it in time: its own write must
             await until(lambda: gate.begun)
+            await bench.beating()  # the only beat, behind us
             await bench.repair(job_id)
             await until(lambda: len(gate.begun) == 2)  # the same worker has it again, under another token
             gate.open.set()

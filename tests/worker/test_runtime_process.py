@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -66,6 +67,24 @@ def _let_go(bench: Bench) -> None:
     bench.path.with_name("let-go").touch()
 
 
+async def _stop_between_writes(child: Child, bench: Bench) -> None:
+    """SIGSTOP, but not in the middle of a write: a process that sleeps on SQLite's lock stops everybody else too."""
+    writer = sqlite3.connect(bench.path, timeout=0.2, isolation_level=None)
+
+    def stopped() -> bool:
+        child.send(signal.SIGSTOP)
+        try:
+            writer.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            child.send(signal.SIGCONT)
+            return False
+        writer.execute("ROLLBACK")
+        return True
+
+    await until(stopped, "a stop between two writes")
+    writer.close()
+
+
 async def _each_graded_once(bench: Bench, job: Job, papers: int) -> None:
     results = await bench.store.papers(job.id)
     assert sorted(p.index for p in results) == list(range(papers))
@@ -95,7 +114,7 @@ async def test_a_worker_stopped_and_continued_has_its_late_write_refused(
 ) -> None:
     sleeper = start()
     job_id = await _held_at(bench, papers=5, hold_at=1)
-    sleeper.send(signal.SIGSTOP)
+    await _stop_between_writes(sleeper, bench)
     [session] = await bench.store.sessions()
     assert await bench.store.end_session(session.id, "declared dead")
     await bench.repair(job_id)

@@ -36,8 +36,8 @@ def operate(
 ) -> Job:
     if verb not in _CHANGE:
         raise ValueError(f"{verb!r} is none of {', '.join(_CHANGE)}")
-    select = f"SELECT {rows.JOB_COLUMNS}, {rows.BEFORE_SQL} AS before FROM jobs WHERE id = ?"
-    row = connection.execute(select, (rows.text(job_id),)).fetchone()
+    look = f"SELECT state, token, seq, queue, {rows.BEFORE_SQL} AS before FROM jobs WHERE id = ?"
+    row = connection.execute(look, (rows.text(job_id),)).fetchone()
     if row is None:
         raise NotFound(f"There is no job {job_id}: check the id, or it was purged after its retention time.")
     if seen is not None and (row["state"], row["token"]) != (seen[0].value, seen[1]):
@@ -51,7 +51,9 @@ def operate(
     connection.execute(
         f"UPDATE jobs SET {_CHANGE[verb]}, updated_at = gw_now() WHERE seq = :seq", {"seq": row["seq"], "message": said}
     )
-    changed = connection.execute(select, (job_id,)).fetchone()
+    changed = rows.job(
+        connection.execute(f"SELECT {rows.JOB_COLUMNS} FROM jobs WHERE seq = ?", (row["seq"],)).fetchone()
+    )
     line = audit.Line(
         sweep=sweep,
         by=by,
@@ -62,7 +64,7 @@ def operate(
         reason=OPERATOR,
         message=said,
         before=row["before"],
-        after=(changed["state"], changed["token"]),
+        after=(changed.state, changed.token),
     )
     audit.write(connection, [line])
-    return rows.job(changed)
+    return changed

@@ -15,6 +15,9 @@ _DELETE = {
     "(SELECT id FROM sessions WHERE ended_at IS NOT NULL AND ended_at < gw_now() - :age LIMIT :limit)",
     # The trail is written in order of time, so that its oldest entries are its first: no index on the time is needed.
     "audit": "DELETE FROM audit WHERE at < gw_now() - :age AND id IN (SELECT id FROM audit ORDER BY id LIMIT :limit)",
+    "pages": "DELETE FROM pages WHERE key IN (SELECT key FROM pages WHERE at < gw_now() - :age LIMIT :limit)",
+    "spending": "DELETE FROM spending WHERE scope IN "
+    "(SELECT scope FROM spending WHERE at < gw_now() - :age LIMIT :limit)",
 }
 
 

@@ -65,6 +65,7 @@ def _newest(
 
 
 _SINCE = {JobState.PENDING: "run_at", JobState.RUNNING: "started_at"}
+_BLAMELESS = {JobState.PENDING: "0", JobState.RUNNING: "waited"}  # time that does not count
 _KIND = "(:kinds IS NULL OR kind IN (SELECT value FROM json_each(:kinds)))"
 
 
@@ -77,7 +78,7 @@ def overdue(
     # The state stands in the text, not among the parameters, so that the partial index can be used.
     found = connection.execute(
         f"SELECT {rows.REF_COLUMNS} FROM jobs WHERE state = '{state.value}' AND queue = :queue "
-        f"AND {since} < gw_now() - :age AND {_KIND} ORDER BY {since} LIMIT :limit",
+        f"AND {since} < gw_now() - :age AND {since} + {_BLAMELESS[state]} < gw_now() - :age AND {_KIND} ORDER BY {since} LIMIT :limit",
         {"queue": queue, "age": rows.micros(age), "kinds": _listed(kinds), "limit": min(limit, PAGE)},
     )
     return [rows.job_ref(row) for row in found]

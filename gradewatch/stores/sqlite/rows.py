@@ -10,6 +10,7 @@ from typing import Any
 
 from gradewatch.model import AuditEntry, Job, JobError, JobRef, JobState, Outcome, PaperResult, Pause, Session
 
+_ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 LARGEST = 2**63 - 1  # what SQLite keeps as an integer
@@ -20,7 +21,8 @@ JOB_COLUMNS = (
     "run_at, started_at, finished_at, updated_at, progress_done, progress_total, status_message, payload, result, "
     "error_code, error_message"
 )
-REF_COLUMNS = "id, queue, kind, state, token, attempt, max_attempts, lost, session_id, run_at, started_at"
+_STATES = {state.value: state for state in JobState}
+REF_COLUMNS = "id, queue, kind, state, token, attempt, max_attempts, lost, session_id, run_at, started_at, waited"
 
 
 def micros(seconds: float) -> int:
@@ -42,7 +44,7 @@ def _maybe(value: int | None) -> datetime | None:
 
 def dump(value: Any) -> str:
     """JSON as the store keeps it. Raises TypeError, ValueError or RecursionError for what JSON cannot hold."""
-    return json.dumps(value, allow_nan=False, separators=(",", ":"))
+    return _ENCODER.encode(value)
 
 
 def dump_list(values: Iterable[Any]) -> str:
@@ -59,45 +61,53 @@ def _error(row: sqlite3.Row) -> JobError | None:
 
 
 def job(row: sqlite3.Row) -> Job:
+    """A row of JOB_COLUMNS. Unpacked by place, not by name: claims read thousands a second."""
+    (
+        _, job_id, queue, kind, state, priority, attempt, max_attempts, lost, token, run_alone, session_id, created_at,
+        run_at, started_at, finished_at, updated_at, done, total, message, payload, result, code, why,
+    ) = row  # fmt: skip
     return Job(
-        id=row["id"],
-        queue=row["queue"],
-        kind=row["kind"],
-        state=JobState(row["state"]),
-        priority=row["priority"],
-        attempt=row["attempt"],
-        max_attempts=row["max_attempts"],
-        lost=row["lost"],
-        token=row["token"],
-        run_alone=bool(row["run_alone"]),
-        session_id=row["session_id"],
-        created_at=from_micros(row["created_at"]),
-        run_at=from_micros(row["run_at"]),
-        started_at=_maybe(row["started_at"]),
-        finished_at=_maybe(row["finished_at"]),
-        updated_at=from_micros(row["updated_at"]),
-        progress_done=row["progress_done"],
-        progress_total=row["progress_total"],
-        status_message=row["status_message"],
-        payload=json.loads(row["payload"]),
-        result=json.loads(row["result"]) if row["result"] is not None else None,
-        error=_error(row),
+        id=job_id,
+        queue=queue,
+        kind=kind,
+        state=_STATES[state],
+        priority=priority,
+        attempt=attempt,
+        max_attempts=max_attempts,
+        lost=lost,
+        token=token,
+        run_alone=bool(run_alone),
+        session_id=session_id,
+        created_at=from_micros(created_at),
+        run_at=from_micros(run_at),
+        started_at=_maybe(started_at),
+        finished_at=_maybe(finished_at),
+        updated_at=from_micros(updated_at),
+        progress_done=done,
+        progress_total=total,
+        status_message=message,
+        payload=json.loads(payload),
+        result=None if result is None else json.loads(result),
+        error=None if code is None else JobError(code, why or ""),
     )
 
 
 def job_ref(row: sqlite3.Row) -> JobRef:
+    """A row of REF_COLUMNS."""
+    job_id, queue, kind, state, token, attempt, max_attempts, lost, session_id, run_at, started_at, waited = row
     return JobRef(
-        id=row["id"],
-        queue=row["queue"],
-        kind=row["kind"],
-        state=JobState(row["state"]),
-        token=row["token"],
-        attempt=row["attempt"],
-        max_attempts=row["max_attempts"],
-        lost=row["lost"],
-        session_id=row["session_id"],
-        run_at=from_micros(row["run_at"]),
-        started_at=_maybe(row["started_at"]),
+        id=job_id,
+        queue=queue,
+        kind=kind,
+        state=_STATES[state],
+        token=token,
+        attempt=attempt,
+        max_attempts=max_attempts,
+        lost=lost,
+        session_id=session_id,
+        run_at=from_micros(run_at),
+        started_at=_maybe(started_at),
+        waited=waited / 1_000_000,
     )
 
 

@@ -54,14 +54,15 @@ from gradewatch.stores.sqlite import (
     worker,
 )
 from gradewatch.stores.sqlite.papers import PaperFolder, is_part
+from gradewatch.stores.sqlite.providers import ProviderMemory
 from gradewatch.stores.sqlite.reader import Reader
 from gradewatch.stores.sqlite.writer import Writer
 
-CHUNK = 200  # rows repaired or undone in one write: some 20 ms of the write lock
+CHUNK = 100  # rows repaired or undone in one write: some 10 ms of the write lock
 PURGE_CHUNK = 50  # rows purged in one write: a job may have hundreds of papers
 
 
-class SqliteStore:
+class SqliteStore(ProviderMemory):
     """One SQLite file, safe with several processes and threads. See ports.Store for what each method promises.
 
     `timeout` is the deadline of one call in seconds; `clock` the store's clock in microseconds since the epoch.
@@ -259,6 +260,7 @@ class SqliteStore:
     async def purge(self, *, finished_age: float, audit_age: float, limit: int) -> int:
         """At most `limit` rows a call, in small writes; then the paper files that no job refers to any more."""
         ages = {"jobs": finished_age, "sessions": finished_age, "audit": audit_age}
+        ages |= dict.fromkeys(("pages", "spending"), finished_age)
         gone = 0
         for table, age in ages.items():
             gone += await self._purge_table(table, age, limit - gone)

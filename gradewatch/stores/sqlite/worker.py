@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -65,15 +66,18 @@ def save_paper(connection: sqlite3.Connection, claim: Claimed, result: PaperResu
 
 _FINISH = {
     FinishKind.SUCCEED: "state = 'succeeded', result = :result, error_code = NULL, error_message = NULL, "
-    "finished_at = gw_now(), updated_at = gw_now()",
+    "finished_at = gw_now()",
     FinishKind.FAIL: "state = 'failed', result = :result, error_code = :error_code, error_message = :error_message, "
-    "finished_at = gw_now(), updated_at = gw_now()",
+    "finished_at = gw_now()",
     FinishKind.RETRY: "state = 'pending', run_at = gw_now() + :delay, session_id = NULL, started_at = NULL, "
-    "error_code = :error_code, error_message = :error_message, updated_at = gw_now()",
+    "error_code = :error_code, error_message = :error_message",
     # run_at stays: the job has been waiting since it was first eligible.
-    FinishKind.RELEASE: "state = 'pending', attempt = attempt - 1, session_id = NULL, started_at = NULL, "
-    "updated_at = gw_now()",
+    FinishKind.RELEASE: "state = 'pending', attempt = attempt - 1, session_id = NULL, started_at = NULL",
 }
+_HELD_OF = """
+SELECT id, seq, queue, token, attempt >= max_attempts AS spent FROM jobs
+WHERE id IN (SELECT value FROM json_each(?)) AND state = 'running'
+"""
 _UNSAID = {
     FinishKind.FAIL: JobError("failed", "The worker gave up on this job and named no reason. Read its log."),
     FinishKind.RETRY: JobError("attempts_exhausted", "The last attempt failed too, and named no reason."),
@@ -96,36 +100,42 @@ def prepare_finish(finish: Finish) -> PreparedFinish:
 
 
 def finish(connection: sqlite3.Connection, finishes: Sequence[PreparedFinish]) -> list[bool]:
-    queues: set[str] = set()
+    """Look at all rows, then change those still held: the write lock is held, so that nobody comes between."""
+    wanted = rows.dump([prepared.finish.claim.id for prepared in finishes])
+    held = {Claimed(row["id"], row["token"]): row for row in connection.execute(_HELD_OF, (wanted,))}
+    changes: defaultdict[FinishKind, list[dict[str, Any]]] = defaultdict(list)
+    worked: set[str] = set()
     answers = []
     for prepared in finishes:
-        row = _finish_one(connection, prepared)
+        row = held.pop(prepared.finish.claim, None)  # a second finish of one claim comes too late
         answers.append(row is not None)
-        if row is not None and row["finished_at"] is not None:
-            queues.add(row["queue"])
+        if row is not None:
+            kind = _kind(prepared.finish, row)
+            changes[kind].append(_change(prepared, kind, row))
+            if kind in (FinishKind.SUCCEED, FinishKind.FAIL):
+                worked.add(row["queue"])
+    for kind, some in changes.items():
+        connection.executemany(f"UPDATE jobs SET {_FINISH[kind]}, updated_at = gw_now() WHERE seq = :seq", some)
     # Only a worker's own finish shows that work gets done; what a repair fails must not look like progress.
-    connection.executemany("UPDATE counters SET last_finished_at = gw_now() WHERE queue = ?", [(q,) for q in queues])
+    connection.executemany("UPDATE counters SET last_finished_at = gw_now() WHERE queue = ?", [(q,) for q in worked])
     return answers
 
 
-def _finish_one(connection: sqlite3.Connection, prepared: PreparedFinish) -> sqlite3.Row | None:
-    """The row's queue and finished_at, or None where the claim is no longer held."""
-    finish, kind = prepared.finish, prepared.finish.kind
-    held = {"id": finish.claim.id, "token": finish.claim.token}
-    if (
-        kind is FinishKind.RETRY
-        and connection.execute(f"SELECT 1 FROM jobs WHERE {_HELD} AND attempt >= max_attempts", held).fetchone()
-    ):
-        kind = FinishKind.FAIL
-    parameters = {
-        **held,
+def _kind(finish: Finish, row: sqlite3.Row) -> FinishKind:
+    """A retry without an attempt left is a failure."""
+    return FinishKind.FAIL if finish.kind is FinishKind.RETRY and row["spent"] else finish.kind
+
+
+def _change(prepared: PreparedFinish, kind: FinishKind, row: sqlite3.Row) -> dict[str, Any]:
+    error = prepared.finish.error
+    if error is None and kind is FinishKind.FAIL:
+        error = _UNSAID[prepared.finish.kind]
+    return {
+        "seq": row["seq"],
         "result": prepared.result,
-        "delay": rows.micros(finish.delay),
-        **_error(finish.error or (_UNSAID[finish.kind] if kind is FinishKind.FAIL else None)),
+        "delay": rows.micros(prepared.finish.delay),
+        **_error(error),
     }
-    sql = f"UPDATE jobs SET {_FINISH[kind]} WHERE {_HELD} RETURNING queue, finished_at"
-    row: sqlite3.Row | None = connection.execute(sql, parameters).fetchone()
-    return row
 
 
 def _error(error: JobError | None) -> dict[str, Any]:
