@@ -28,6 +28,7 @@ from gradewatch.schedule import next_wake
 
 log = structlog.get_logger(__name__)
 
+MOST_TOLD = 10  # repairs of one kind and outcome that one cycle logs by name
 COALESCE = 0.02  # seconds: events that come together wake one cycle
 
 
@@ -96,7 +97,7 @@ class Cycle:
         sweep = f"{wall:%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
         if acting:
             await self._lease.keep()  # before looking: a store that can be read and not written is away, too
-        observation = await self._observer.observe(self._lease.refused)
+        observation = await self._observer.observe(self._lease.refused, tuple(self._owed))
         snapshot = observation.snapshot
         await asyncio.sleep(0)  # between the stages others get their turn: a large fleet takes milliseconds in each
         diagnosis = diagnose(snapshot, self._settings)
@@ -176,13 +177,21 @@ class Cycle:
         for code, subject in sorted(self._findings - now.keys()):
             log.info("finding gone", code=code, subject=subject)
         self._findings = set(now)
+        self._tell_repairs(results, sweep)
+
+    @staticmethod
+    def _tell_repairs(results: Sequence[Result], sweep: str) -> None:
+        """Each repair by name while they are few; a mass of them as one line: the audit trail has every one."""
+        done: dict[tuple[str, str], list[Result]] = {}
         for result in results:
             if result.outcome in (Outcome.APPLIED, Outcome.FAILED):
+                done.setdefault((result.action.kind.value, result.outcome.value), []).append(result)
+        for (action, outcome), some in done.items():
+            for result in some[:MOST_TOLD]:
+                why = result.action.message
                 log.warning(
-                    "repair",
-                    action=result.action.kind.value,
-                    outcome=result.outcome.value,
-                    subject=result.action.subject,
-                    why=result.action.message,
-                    sweep=sweep,
+                    "repair", action=action, outcome=outcome, subject=result.action.subject, why=why, sweep=sweep
                 )
+            if len(some) > MOST_TOLD:
+                more = len(some) - MOST_TOLD
+                log.warning("repairs", action=action, outcome=outcome, more=more, sweep=sweep, see="gradewatch audit")

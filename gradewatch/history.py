@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from gradewatch.config import Timeouts
@@ -21,8 +21,10 @@ from gradewatch.model import (
 GIVE_UP_AFTER = 2  # ineffective restarts in a row (DESIGN rule 10)
 
 
-def credited_age(since: datetime, now: datetime, credits: Iterable[Credit]) -> float:
+def credited_age(since: datetime, now: datetime, credits: Sequence[Credit]) -> float:
     """Seconds from `since` to `now`, less the union of the credited spans between them. Never negative."""
+    if not credits:
+        return max(0.0, (now - since).total_seconds())
     spans = sorted((max(c.start, since), min(c.end, now)) for c in credits if c.end > since and c.start < now)
     blameless, reached = 0.0, since
     for start, end in spans:
@@ -33,11 +35,12 @@ def credited_age(since: datetime, now: datetime, credits: Iterable[Credit]) -> f
     return max(0.0, (now - since).total_seconds() - blameless)
 
 
-def late_by(job: JobRef, now: datetime, limits: Timeouts, credits: Iterable[Credit]) -> float:
-    """Seconds beyond this job's timeout, outages and pauses credited; negative while it is in time."""
+def late_by(job: JobRef, now: datetime, limits: Timeouts, credits: Sequence[Credit]) -> float:
+    """Seconds beyond this job's timeout, outages and pauses credited; negative while it is in time. What a running
+    job waited for a provider is credited too, even where an outage overlaps with it: nobody keeps those spans."""
     if job.state is JobState.PENDING:
         return credited_age(job.run_at, now, credits) - limits.schedule_to_start
-    return credited_age(job.started_at or now, now, credits) - limits.start_to_close
+    return credited_age(job.started_at or now, now, credits) - job.waited - limits.start_to_close
 
 
 def seconds_since(record: RestartRecord, control: ControlFacts) -> float:

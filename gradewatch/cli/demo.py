@@ -20,9 +20,10 @@ from gradewatch.cli.options import pass_invocation
     help="Where to write what came of it.",
 )
 @click.option("--keep", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Keep its files here.")
+@click.option("--monitoring", is_flag=True, help="With a Prometheus and an Alertmanager to look at, until Ctrl-C.")
 @pass_invocation
 @click.pass_context
-def demo(ctx: click.Context, invocation: Invocation, report: Path, keep: Path | None) -> None:
+def demo(ctx: click.Context, invocation: Invocation, report: Path, keep: Path | None, monitoring: bool) -> None:
     """See a worker killed and its papers graded all the same.
 
     Thirty papers, two workers, one of them killed half way; the watch takes its job back and restarts it. Needs no
@@ -31,4 +32,4 @@ def demo(ctx: click.Context, invocation: Invocation, report: Path, keep: Path | 
     from gradewatch.demo import run_demo
 
     set_up_logs(invocation.log_format or "auto", "debug" if invocation.verbose else "error")  # it tells its own story
-    ctx.exit(run_demo(report=report, keep=keep))
+    ctx.exit(run_demo(report=report, keep=keep, monitoring=monitoring))

@@ -51,7 +51,7 @@ def set_up_logs(format_: str, level: str, stream: TextIO | None = None) -> None:
         processors=_processors(_console(out) if console else structlog.processors.JSONRenderer(default=str)),
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
         logger_factory=lambda name="gradewatch", *_: LineLogger(name, out),
-        cache_logger_on_first_use=False,
+        cache_logger_on_first_use=out is sys.__stderr__,  # only the process's own stream stays the same for its life
     )
     _route_libraries(LEVELS[level])
 
