@@ -25,7 +25,8 @@ def _due(snapshot: Snapshot, settings: Settings) -> Iterator[float]:
         return
     control = snapshot.control.value
     for name, reading in snapshot.queues.items():
-        if isinstance(reading, Known):
+        # While repairs are paused the time is credited: nothing comes due, however long one waits for it.
+        if isinstance(reading, Known) and not control.pause:
             yield from _timeouts(name, reading.value, control, settings)
     if isinstance(snapshot.platform, Known):
         for target in snapshot.platform.value:

@@ -5,6 +5,7 @@ Each part is imported when it is first asked for, so that a worker does not pay 
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -47,4 +48,10 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    import_module(f"{__name__}.{_HOMES[name]}")
+    for public, home in _HOMES.items():
+        # An import binds a submodule to its parent: without this, `watch` would be the module from the second time on.
+        module = sys.modules.get(f"{__name__}.{home}")
+        if module and hasattr(module, public):
+            globals()[public] = getattr(module, public)
+    return globals()[name]

@@ -51,11 +51,11 @@ class Continuity:
             return Continuation(observe_only=True, contiguous=False)
         then, before = self._last
         step = (now - then).total_seconds() - (mono - before)
+        contiguous = mono - before <= self._patience
         if abs(step) > STEP:
             jumped = (Credit("clock", now - timedelta(seconds=step), now),) if step > 0 else ()
-            return Continuation(observe_only=True, contiguous=True, credits=jumped, clock_step=step)
-        stood_still = mono - before > self._patience
-        return Continuation(observe_only=stood_still, contiguous=not stood_still)
+            return Continuation(observe_only=True, contiguous=contiguous, credits=jumped, clock_step=step)
+        return Continuation(observe_only=not contiguous, contiguous=contiguous)
 
 
 def stepped_between(store: Reading[StoreFacts], queue: Reading[QueueFacts]) -> bool:

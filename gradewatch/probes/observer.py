@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -24,9 +24,9 @@ from gradewatch.model import (
     Unknown,
     WorkerReading,
 )
-from gradewatch.ports import Clock, Control, JobReader, WorkerControl
+from gradewatch.ports import Clock, Control, JobReader, TroubleReader, WorkerControl
 from gradewatch.probes.continuity import Continuity, stepped_between
-from gradewatch.probes.environment import read_credentials
+from gradewatch.probes.providers import ProviderProbe
 from gradewatch.probes.queue import QueueProbe
 from gradewatch.probes.reading import take
 from gradewatch.probes.workers import BeatWatch
@@ -57,17 +57,20 @@ class Observer:
         clock: Clock,
         *,
         single: bool = False,
+        troubles: TroubleReader | None = None,
     ) -> None:
         self._reader, self._control, self._platform = reader, control, platform
-        self._environ, self._settings, self._clock, self._single = environ, settings, clock, single
+        self._settings, self._clock, self._single = settings, clock, single
+        self._providers, self._troubles = ProviderProbe(environ, settings, single=single), troubles
         self._continuity = Continuity(patience=3 * settings.watch.interval + settings.store.timeout)
         self._beats = BeatWatch()
         self._queues = {name: QueueProbe(queue) for name, queue in settings.queues.items()}
         self._windows = {kind: budget.window for kind, budget in settings.remediation.budget.items()}
         self._seconds: dict[str, float] = {}
 
-    async def observe(self, refused: StoreError | None = None) -> Observation:
-        """`refused`: how the store answered a write just now. One that only reads is away, for workers cannot beat."""
+    async def observe(self, refused: StoreError | None = None, owed: Sequence[Credit] = ()) -> Observation:
+        """`refused`: how the store answered a write just now. One that only reads is away, for workers cannot beat.
+        `owed`: credits of earlier looks that the store has not been told yet; they count all the same."""
         self._seconds = {}
         store = await self._take("store", lambda: self._check(refused))
         went_on = self._continuity.see(store)
@@ -77,8 +80,8 @@ class Observer:
             workers=await self._workers(store, went_on.contiguous),
             queues={},
             platform=await self._take("platform", self._targets),
-            environment=await self._take("environment", self._credentials),
-            control=await self._after(store, "control", lambda: self._facts(went_on.credits)),
+            environment=await self._take("environment", lambda: self._credentials(store)),
+            control=await self._after(store, "control", lambda: self._facts((*owed, *went_on.credits))),
             observe_only=went_on.observe_only and not (self._single and isinstance(store, Known)),
             single=self._single,
             clock_step=went_on.clock_step,
@@ -87,9 +90,7 @@ class Observer:
         gone = absent(judge(snapshot, self._settings))
         await asyncio.sleep(0)
         queues = await self._read_queues(store, gone)
-        torn = any(stepped_between(store, queue) for queue in queues.values())
-        snapshot = replace(snapshot, queues=queues, observe_only=snapshot.observe_only or torn)
-        return Observation(snapshot, went_on.credits, dict(self._seconds))
+        return Observation(replace(snapshot, queues=queues), went_on.credits, dict(self._seconds))
 
     async def _check(self, refused: StoreError | None) -> StoreFacts:
         if refused is not None:
@@ -101,6 +102,7 @@ class Observer:
         if isinstance(store, Unknown):
             return store
         if isinstance(sessions, Unknown):
+            self._beats.miss()
             return sessions
         readings = self._beats.observe(sessions.value, store.value.now, sessions.mono, contiguous=contiguous)
         return Known(readings, sessions.mono)
@@ -110,7 +112,9 @@ class Observer:
         queues: dict[str, Reading[QueueFacts]] = {}
         asked: Reading[Any] = store
         for name, probe in self._queues.items():
-            queues[name] = await self._after(asked, "queue", partial(self._read_queue, probe, gone))
+            queues[name] = reading = await self._after(asked, "queue", partial(self._read_queue, probe, gone))
+            if stepped_between(store, reading):
+                queues[name] = Unknown("the store's clock was stepped while this cycle looked", reading.mono)
             if isinstance(queues[name], Unknown):
                 asked = queues[name]
         return queues
@@ -126,8 +130,10 @@ class Observer:
     async def _targets(self) -> tuple[Target, ...]:
         return tuple(await self._platform.targets())
 
-    async def _credentials(self) -> tuple[CredentialFacts, ...]:
-        return read_credentials(self._environ)
+    async def _credentials(self, store: Reading[StoreFacts]) -> tuple[CredentialFacts, ...]:
+        """What can be found out from here, and, while the store answers, what workers have told it."""
+        told = await self._troubles.troubles() if self._troubles and isinstance(store, Known) else []
+        return await self._providers.read(told)
 
     async def _after(self, store: Reading[Any], probe: str, call: Callable[[], Awaitable[T]]) -> Reading[T]:
         """Where the store itself did not answer, its other probes are not sent after it to wait out their deadlines."""

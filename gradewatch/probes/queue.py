@@ -46,6 +46,8 @@ class QueueProbe:
         )
 
     def _rate(self, total: int, mono: float) -> float | None:
+        if self._totals and total < self._totals[-1][1]:
+            self._totals.clear()  # totals never fall: this is another database, restored or made anew
         self._totals.append((mono, total))
         while mono - self._totals[0][0] > RATE_WINDOW:
             self._totals.popleft()

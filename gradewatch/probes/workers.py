@@ -30,16 +30,21 @@ class BeatWatch:
     ) -> tuple[WorkerReading, ...]:
         """`now` by the store's clock. Where this watch has not seen all the time since its last look, nobody's silence
         in that time counts."""
-        elapsed = mono - self._mono if self._mono is not None and contiguous else 0.0
+        before = self._mono if contiguous else None
+        elapsed = 0.0 if before is None else mono - before
         fresh: dict[str, _Seen] = {}
         readings = []
         for session in sessions:
             store_silent = (now - session.beat_at).total_seconds()
-            seen = self._next(self._seen.get(session.id), session, store_silent, elapsed, contiguous)
+            seen = self._next(self._seen.get(session.id), session, store_silent, elapsed, before is not None)
             fresh[session.id] = seen
             readings.append(WorkerReading(session, seen.silent, seen.watched, store_silent, seen.beating))
         self._seen, self._mono = fresh, mono
         return tuple(readings)
+
+    def miss(self) -> None:
+        """The sessions could not be read: the time until the next look will not have been seen."""
+        self._mono = None
 
     @staticmethod
     def _next(old: _Seen | None, session: Session, store_silent: float, elapsed: float, contiguous: bool) -> _Seen:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 
-from gradewatch.model import Outcome, Result, Ruling
+from gradewatch.model import Result, Ruling
 from gradewatch.ports import AuditLog
 
 REMEMBERED = 20_000  # subjects held back of which the last reason is remembered
@@ -13,7 +13,7 @@ WRITTEN_AT_ONCE = 100  # lines written for one cycle; the rest of a mass suppres
 
 
 class HeldBack:
-    """Records suppressed and dry-run rulings when they are new or their reason changed."""
+    """Records suppressed and dry-run rulings when they are new, or new again, or their reason changed."""
 
     def __init__(self, audit: AuditLog) -> None:
         self._audit = audit
@@ -21,23 +21,25 @@ class HeldBack:
 
     async def record(self, rulings: Sequence[Ruling], *, sweep: str, by: str) -> list[Result]:
         """Results for those rulings that were not let through. Raises store errors."""
-        results, fresh = [], []
+        results, written = [], 0
         for ruling in rulings:
             if ruling.outcome is None:
+                self._known.pop(_key(ruling), None)  # held back again later, it is news
                 continue
             results.append(Result(ruling.action, ruling.outcome, ruling.why))
-            if self._is_news(ruling):
-                fresh.append(ruling)
-        for ruling in fresh[:WRITTEN_AT_ONCE]:
-            outcome = ruling.outcome or Outcome.SUPPRESSED
-            await self._audit.record(ruling.action, outcome, sweep=sweep, by=by, detail=ruling.why)
+            if self._known.get(_key(ruling)) != ruling.why and written < WRITTEN_AT_ONCE:
+                await self._audit.record(ruling.action, ruling.outcome, sweep=sweep, by=by, detail=ruling.why)
+                written += 1
+            self._remember(ruling)
         return results
 
-    def _is_news(self, ruling: Ruling) -> bool:
-        key = (ruling.action.kind.value, ruling.action.subject)
-        news = self._known.get(key) != ruling.why
-        self._known[key] = ruling.why
-        self._known.move_to_end(key)
+    def _remember(self, ruling: Ruling) -> None:
+        """Only once it is written: what the store refused is news still."""
+        self._known[_key(ruling)] = ruling.why
+        self._known.move_to_end(_key(ruling))
         while len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
-        return news
+
+
+def _key(ruling: Ruling) -> tuple[str, str]:
+    return ruling.action.kind.value, ruling.action.subject

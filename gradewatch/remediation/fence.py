@@ -3,11 +3,11 @@ with its next beat. A session that has beaten since it was read is left alone, a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import structlog
 
-from gradewatch.model import Action, ActionKind, Diagnosis, Known, QueueFacts, Ruling, Snapshot, Verdict
+from gradewatch.model import Diagnosis, JobRef, Known, QueueFacts, Ruling, Snapshot, Verdict
 from gradewatch.ports import Sessions
 from gradewatch.verdicts import absent
 
@@ -18,8 +18,8 @@ def to_fence(snapshot: Snapshot, diagnosis: Diagnosis, rulings: Sequence[Ruling]
     """PURE. Absent sessions of which every job may be taken from them now. One whose jobs are to stay (on_lost = keep,
     a budget spent) or whose queues could not be read in full keeps its session too."""
     gone = absent(diagnosis.verdicts)
-    kept = _held(snapshot) - {_session(r.action) for r in rulings if r.outcome is None}
-    kept |= {_session(r.action) for r in rulings if r.outcome is not None}
+    taken = {r.action.subject for r in rulings if r.outcome is None}
+    kept = {job.session_id for job in _held(snapshot) if job.id not in taken}
     return frozenset(
         v.session.id
         for v in diagnosis.verdicts
@@ -39,14 +39,10 @@ def _whole(snapshot: Snapshot, queue: str) -> bool:
     return facts is not None and not facts.truncated
 
 
-def _held(snapshot: Snapshot) -> set[str]:
-    readings = (_facts(snapshot, queue) for queue in snapshot.queues)
-    return {job.session_id or "" for facts in readings if facts for job in facts.held_by_absent}
-
-
-def _session(action: Action) -> str:
-    takes = action.kind in (ActionKind.REQUEUE, ActionKind.FAIL)
-    return (action.job.session_id or "") if takes and action.job else ""
+def _held(snapshot: Snapshot) -> Iterator[JobRef]:
+    for queue in snapshot.queues:
+        facts = _facts(snapshot, queue)
+        yield from facts.held_by_absent if facts else ()
 
 
 async def fence(sessions: Sessions, diagnosis: Diagnosis, ids: Iterable[str]) -> frozenset[str]:

@@ -72,10 +72,18 @@ class Remedies:
             done += results
         if not may_act():
             raise LeaseLost("the lease of the acting watch ended before the restarts; another watch goes on")
-        restarts = [a for a in allowed if a.kind is ActionKind.RESTART]
-        done += await asyncio.gather(
-            *(restart(self._platform, self._store, a, sweep=sweep, by=self._by) for a in restarts)
+        await self._restart([a for a in allowed if a.kind is ActionKind.RESTART], sweep, done)
+
+    async def _restart(self, actions: Sequence[Action], sweep: str, done: list[Result]) -> None:
+        """All at once. Where one could not be put on record, the others are finished and told before that is raised."""
+        ends = await asyncio.gather(
+            *(restart(self._platform, self._store, a, sweep=sweep, by=self._by) for a in actions),
+            return_exceptions=True,
         )
+        done += [end for end in ends if isinstance(end, Result)]
+        for end in ends:
+            if isinstance(end, BaseException):
+                raise end
 
     async def _fence(self, snapshot: Snapshot, diagnosis: Diagnosis, rulings: Sequence[Ruling]) -> frozenset[str]:
         control = snapshot.control

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from gradewatch.errors import Conflict, PlatformError
+from gradewatch.errors import Conflict, PlatformError, StoreError
 from gradewatch.history import verifications
 from gradewatch.model import Action, ControlFacts, Outcome, Result, Snapshot
 from gradewatch.ports import AuditLog, WorkerControl
@@ -23,10 +23,18 @@ async def restart(platform: WorkerControl, audit: AuditLog, action: Action, *, s
     audit_id = await audit.record(action, Outcome.APPLIED, sweep=sweep, by=by)
     outcome, detail = await _act(platform, action)
     if outcome is not Outcome.APPLIED:
-        await audit.amend(audit_id, outcome=outcome)
+        await _amend(audit, audit_id, outcome)
     log.warning("worker restarted" if outcome is Outcome.APPLIED else "worker not restarted",
                 worker=action.target, outcome=outcome.value, why=action.message, detail=detail)  # fmt: skip
     return Result(action, outcome, detail)
+
+
+async def _amend(audit: AuditLog, audit_id: int, outcome: Outcome) -> None:
+    try:
+        await audit.amend(audit_id, outcome=outcome)
+    except StoreError as error:
+        # The entry goes on saying "applied": the budget stays spent, and verification finds that it did not help.
+        log.error("outcome of a restart not recorded", audit=audit_id, outcome=outcome.value, error=str(error))
 
 
 async def _act(platform: WorkerControl, action: Action) -> tuple[Outcome, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 
@@ -107,3 +108,10 @@ def test_the_credited_age_is_what_counting_uncredited_seconds_gives(since, credi
         if since <= left < NOW and not any(c.start <= left and right <= c.end for c in credits)
     )
     assert credited_age(since, NOW, credits) == pytest.approx(blamed, abs=1e-6)
+
+
+def test_what_a_job_waited_for_a_provider_is_taken_off_its_run():
+    limits = Timeouts(schedule_to_start=300.0, start_to_close=1800.0)
+    job = replace(running(2000), waited=500.0)
+    assert late_by(job, NOW, limits, []) == -300.0
+    assert late_by(replace(waiting(400), waited=500.0), NOW, limits, []) == 100.0, "only its run"

@@ -24,7 +24,7 @@ from world import (
     world,
 )
 
-from gradewatch.model import ActionKind, Code, Exit, ExitCause, ExitKind, Severity, StoreFacts, Unknown
+from gradewatch.model import ActionKind, Code, CredentialFacts, Exit, ExitCause, ExitKind, Severity, StoreFacts, Unknown
 
 # ---------------------------------------------------------------- store
 
@@ -81,6 +81,18 @@ def test_a_credential_that_cannot_be_used_names_its_variable(problem):
     seen = finding(problem, world(environment=read((credential(problem), credential(None, "MONGO_URL")))))
     assert seen.subject == "GROQ_API_KEY"
     assert seen.evidence == ("GROQ_API_KEY is not set",)
+
+
+@pytest.mark.parametrize(
+    ("problem", "severity"),
+    [(Code.PROVIDER_UNAVAILABLE, Severity.CRITICAL), (Code.PROVIDER_RATE_LIMITED, Severity.WARNING)],
+)
+def test_a_provider_in_trouble_names_its_variable_and_what_to_do(problem, severity):
+    fact = CredentialFacts("GROQ_API_KEY", "Groq", problem, "Groq answered 503", "Look at its status page.")
+    seen = finding(problem, world(environment=read((fact,))))
+    assert (seen.subject, seen.severity, seen.fix) == ("GROQ_API_KEY", severity, "Look at its status page.")
+    assert seen.summary.startswith("Groq ")
+    assert seen.evidence == ("Groq answered 503",)
 
 
 def test_rule_5_an_unread_environment_says_nothing_of_credentials():

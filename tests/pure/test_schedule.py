@@ -18,7 +18,7 @@ from world import (
     world,
 )
 
-from gradewatch.model import Credit
+from gradewatch.model import Credit, Pause
 from gradewatch.schedule import MARGIN, next_wake
 
 
@@ -51,6 +51,11 @@ def test_wakes_for_the_next_thing_due(what, seen, due):
 def test_rule_6_credited_time_moves_a_timeout_away():
     outage = control(credits=(Credit("outage", ago(200), ago(150)),))
     assert wake(jobs=[waiting(290)], past=outage) == 60.0
+
+
+def test_rule_13_nothing_comes_due_in_a_pause():
+    paused = control(pause=Pause(ago(60), None, "ana"))
+    assert wake(jobs=[waiting(290)], past=paused) is None
 
 
 @pytest.mark.parametrize(
