@@ -72,7 +72,8 @@ def cooldown_left(target: str, control: ControlFacts, base: float, most: float) 
     if not recent:
         return 0.0
     wait = min(most, base * 2.0 ** (len(recent) - 1))
-    return min(wait, max(0.0, wait - seconds_since(recent[-1], control)))  # min: the clock may have been stepped back
+    age = seconds_since(recent[-1], control)
+    return max(0.0, wait - age) if age >= 0 else 0.0  # a restart in the future: the clock was stepped back since
 
 
 def verifications(snapshot: Snapshot, control: ControlFacts, window: float) -> Sequence[tuple[RestartRecord, bool]]:
@@ -90,7 +91,7 @@ def verifications(snapshot: Snapshot, control: ControlFacts, window: float) -> S
             and (w.session.started_at >= record.at or (age < 0 and w.session.ended_at is None))  # clock stepped back
             for w in snapshot.workers.value
         )
-        if beat or age > window:
+        if beat or credited_age(record.at, control.now, control.credits) > window:
             verified.append((record, beat))
     return verified
 

@@ -27,6 +27,7 @@ PROGRESS_INTERVAL = 0.5  # seconds between two progress writes of one job
 MAX_UNSAVED = 64  # papers of one job held in memory during an outage
 
 SOURCE = "jobs"
+PAPERS = "papers"  # another source than the jobs: a paper that is there does not mean that the database is
 
 
 class JobStore(JobReader, JobWriter, Papers, Protocol):
@@ -109,7 +110,7 @@ class FencedContext:
         """The paper as a local file. Waits for the store if it is away. PaperError when it is not there."""
         self._refuse_if_lost()
         async with AsyncExitStack() as stack:
-            yield await self._outage.ride_out(SOURCE, lambda: stack.enter_async_context(self._store.paper(ref)))
+            yield await self._outage.ride_out(PAPERS, lambda: stack.enter_async_context(self._store.paper(ref)))
 
     async def settle(self) -> None:
         """Return once nothing is left to write. Raises Conflict when the claim is lost meanwhile."""
