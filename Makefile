@@ -12,6 +12,7 @@ BIN := $(VENV)/bin
 LOG := $(VENV)/setup.log
 
 # What tests need beside Python packages.
+MONITORING := prometheus promtool prometheus-alertmanager amtool
 LIBFAKETIME = $(wildcard /usr/lib/*/faketime/libfaketime.so.1 /usr/lib/faketime/libfaketime.so.1)
 # The modules that call themselves pure: no I/O, no clock, no randomness. Every branch of them is tested.
 PURE = $(shell grep -rl '^"""PURE' gradewatch --include='*.py' | sort | paste -sd, -)
@@ -22,11 +23,16 @@ PURE = $(shell grep -rl '^"""PURE' gradewatch --include='*.py' | sort | paste -s
 help: ## Show what can be made
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	  /^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: $(VENV)/run.stamp ## Grade thirty papers, kill a worker half way, and show that nothing is lost
 	@$(BIN)/gradewatch demo
+
+.PHONY: demo-monitoring
+demo-monitoring: $(VENV)/run.stamp ## The same with a Prometheus and an Alertmanager to look at, until Ctrl-C
+	@$(MAKE) monitoring-parts
+	@$(BIN)/gradewatch demo --monitoring
 
 ##@ Change
 
@@ -57,8 +63,13 @@ fmt: $(VENV)/dev.stamp ## Format the code and mend what can be mended by itself
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
+.PHONY: dashboards
+dashboards: $(VENV)/dev.stamp ## Write grafana/dashboards/ anew from the code in grafana/
+	@$(BIN)/python -m grafana
+
 .PHONY: bench
 bench: $(VENV)/dev.stamp ## Measure speed and memory; writes bench-report.json
+	@$(MAKE) chromium-part
 	@$(BIN)/python -m benchmarks
 
 ##@ Release
@@ -71,14 +82,48 @@ wheel: $(VENV)/dev.stamp ## Build the wheel into dist/
 
 .PHONY: clean
 clean: ## Remove what make made: .venv, dist, caches and reports
-	@rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.*
+	@rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .artifacts .coverage .coverage.*
 	@rm -f demo-report.json bench-report.json
 	@find gradewatch tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 ##@ Set up
 
+.PHONY: monitoring-parts
+monitoring-parts: ## Install Prometheus and Alertmanager, as programs and not as services
+	@if [ "$$(command -v $(MONITORING) | wc -l)" = $(words $(MONITORING)) ]; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Installing the Debian packages prometheus and prometheus-alertmanager; their services stay off"; \
+	  .ci/install-unstarted prometheus prometheus-alertmanager >>$(LOG) 2>&1 \
+	  || echo "That failed ($(LOG) says why): what needs them cannot run"; \
+	else \
+	  echo "Prometheus or Alertmanager is missing: tests with them skip."; \
+	  echo "To bring them: sudo apt-get install prometheus prometheus-alertmanager"; \
+	fi
+
+.PHONY: chromium-part
+chromium-part: ## Install Chromium, in which the status page is tested and measured
+	@if command -v chromium chromium-browser google-chrome >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Installing the Debian packages chromium and fonts-dejavu-core, some 400 MB"; \
+	  export DEBIAN_FRONTEND=noninteractive; parts="chromium fonts-dejavu-core"; \
+	  { apt-get install -y --no-install-recommends $$parts || \
+	    { apt-get update && apt-get install -y --no-install-recommends $$parts; }; } >>$(LOG) 2>&1 \
+	  || echo "That failed ($(LOG) says why): tests of the status page in a browser cannot run"; \
+	else \
+	  echo "Chromium is missing: tests of the status page in a browser skip. To bring it: sudo apt-get install chromium"; \
+	fi
+
+.PHONY: postgres-part
+postgres-part: ## Install PostgreSQL's programs; tests start a server of their own with them
+	@if ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  echo "Installing the Debian package postgresql; its service stays off"; \
+	  .ci/install-unstarted postgresql >>$(LOG) 2>&1 \
+	  || echo "That failed ($(LOG) says why): tests with a PostgreSQL server cannot run as root"; \
+	fi
+
 .PHONY: real-parts
-real-parts: ## Install the parts that tests need and Python packages do not bring
+real-parts: monitoring-parts chromium-part postgres-part ## Install the parts that tests need and Python packages do not bring
 ifneq ($(LIBFAKETIME),)
 	@:
 else
@@ -108,6 +153,6 @@ $(VENV)/run.stamp: pyproject.toml $(VENV)/made.stamp
 	@touch $@
 
 $(VENV)/dev.stamp: pyproject.toml $(VENV)/made.stamp
-	@echo "Installing gradewatch with its OCR and the tools for tests into $(VENV); the first time takes a minute"
+	@echo "Installing gradewatch with its OCR, the SDKs of its providers and the tools for tests into $(VENV); the first time takes a minute"
 	@$(BIN)/python -m pip install --disable-pip-version-check -e '.[ocr,dev]' >>$(LOG) 2>&1 || { tail -n 40 $(LOG); exit 1; }
 	@touch $(VENV)/run.stamp $@

@@ -55,7 +55,7 @@ async def _submit_alone(world: World) -> float:
 
 async def _work(world: World, level: str) -> float:
     before = (await world.store.stats("default")).finished_total["succeeded"]
-    argv = [sys.executable, "-m", "benchmarks.noop_worker", str(world.store.path), str(JOBS), level]
+    argv = [sys.executable, "-m", "benchmarks.noop_worker", f"sqlite:///{world.store.path}", str(JOBS), level]
     with (world.path / "log.txt").open("wb") as log:
         worker = await asyncio.create_subprocess_exec(*argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=log)
         seconds, _ = await worker.communicate()

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.noop_worker FILE JOBS LEVEL`: a worker process whose jobs do nothing. Ends once it has done
+"""`python -m benchmarks.noop_worker URL JOBS LEVEL`: a worker process whose jobs do nothing. Ends once it has done
 that many, and prints how many seconds it took."""
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ async def noop(context: JobContext) -> Mapping[str, Any]:
     return {}
 
 
-async def main(file: str, jobs: int) -> None:
-    open_store = opener(Settings(store=StoreSettings(url=f"sqlite:///{file}")))
+async def main(url: str, jobs: int) -> None:
+    open_store = opener(Settings(store=StoreSettings(url=url)))
     store = await open_store()
     count = Count(jobs)
     count.worker = Worker(

@@ -15,10 +15,12 @@ from typing import Any, Literal, Protocol
 from gradewatch.model import (
     Action,
     ActionKind,
+    Allowance,
     AuditEntry,
     BeatReply,
     Claimed,
     ControlFacts,
+    CredentialFacts,
     Credit,
     Finish,
     Job,
@@ -28,6 +30,7 @@ from gradewatch.model import (
     NewJob,
     NewSession,
     Outcome,
+    PageText,
     PaperRef,
     PaperResult,
     Pause,
@@ -111,6 +114,11 @@ class JobWriter(Protocol):
 
     async def progress(self, claim: Claimed, done: int, total: int, message: str = "") -> None:
         """Conflict: the claim is no longer held."""
+        ...
+
+    async def credit_wait(self, claim: Claimed, seconds: float) -> None:
+        """This claim has waited `seconds` in all for a provider: its start_to_close does not count them. Told again,
+        the larger figure holds; a new claim begins at zero. Conflict: no longer held."""
         ...
 
     async def save_paper(self, claim: Claimed, result: PaperResult) -> None:
@@ -206,6 +214,45 @@ class Papers(Protocol):
         ...
 
 
+class PageCache(Protocol):
+    """Pages that a provider has read, by a digest of page, provider and options: nothing is bought twice."""
+
+    async def pages(self, keys: Sequence[str]) -> dict[str, PageText]:
+        """Those of them that are known. `source` is not kept."""
+        ...
+
+    async def keep_page(self, key: str, page: PageText) -> None: ...
+
+
+class Spending(Protocol):
+    """What was asked of providers, per job and per day in UTC, over all workers."""
+
+    async def reserve(self, job_id: str, tokens: int, *, per_job: Allowance, per_day: Allowance) -> str:
+        """Count one call and its expected tokens, in one guarded write. Where that would pass an allowance nothing is
+        counted, and the answer says which: "job" or "day"; else it is empty."""
+        ...
+
+    async def settle(self, job_id: str, tokens: int) -> None:
+        """Correct what was reserved by this many tokens, once it is known what the call took."""
+        ...
+
+
+class TroubleReader(Protocol):
+    async def troubles(self) -> list[CredentialFacts]:
+        """What workers have met at providers, and neither cleared nor let lapse."""
+        ...
+
+
+class Troubles(TroubleReader, Protocol):
+    """What workers meet at providers, told to the watch: one trouble a provider, the last one told."""
+
+    async def tell_trouble(self, fact: CredentialFacts, *, lasts: float) -> None:
+        """It is believed for `lasts` seconds, unless told again or cleared."""
+        ...
+
+    async def clear_trouble(self, provider: str) -> None: ...
+
+
 class Upkeep(Protocol):
     async def migrate(self) -> list[str]:
         """Create or upgrade what the store needs; returns what was done. Safe to run from several processes."""
@@ -219,7 +266,20 @@ class Upkeep(Protocol):
         ...
 
 
-class Store(JobReader, JobWriter, Sessions, AuditLog, Control, Leases, Papers, Upkeep, Protocol):
+class Store(
+    JobReader,
+    JobWriter,
+    Sessions,
+    AuditLog,
+    Control,
+    Leases,
+    Papers,
+    PageCache,
+    Spending,
+    Troubles,
+    Upkeep,
+    Protocol,
+):
     """Everything a store gives. Only `app` sees it whole; all others take the narrow port they need."""
 
     kind: str

@@ -11,14 +11,30 @@ from gradewatch.ports import OpenStore, Store
 
 
 def make_store(settings: Settings) -> Store:
-    """The store of these settings, not opened yet. Raises ConfigError for a scheme this version has no store for."""
+    """The store of these settings, not opened yet. Raises ConfigError for a URL that is no store's, and where the
+    library of a store is not installed."""
     scheme, _, rest = settings.store.url.partition("://")
     if scheme == "sqlite":
         from gradewatch.stores.sqlite import SqliteStore
 
         # Three slashes begin a relative path and four an absolute one, as SQLAlchemy has it.
         return SqliteStore(rest.removeprefix("/"), timeout=settings.store.timeout)
-    raise ConfigError([f"store.url: no store for {scheme}:// in this version; sqlite:///path is supported"])
+    if scheme == "postgresql":
+        return _postgres(settings)
+    raise ConfigError([f"store.url: no store for {scheme}:// in this version"])
+
+
+def _postgres(settings: Settings) -> Store:
+    try:
+        from gradewatch.stores.postgres import PostgresStore
+    except ImportError as error:
+        raise ConfigError(
+            [f"store.url: PostgreSQL needs a library ({error}): run pip install 'gradewatch[postgres]'"]
+        ) from error
+    try:
+        return PostgresStore(settings.store.url, timeout=settings.store.timeout)
+    except ValueError as error:
+        raise ConfigError([f"store.url: {error}"]) from error
 
 
 def opener(settings: Settings) -> OpenStore:

@@ -46,7 +46,7 @@ def make_cycle(
     clock = clock or SystemClock()
     holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
     cycle = Cycle(
-        Observer(store, store, platform, environ, settings, clock, single=single),
+        Observer(store, store, platform, environ, settings, clock, single=single, troubles=store),
         Remedies(store, platform, settings.remediation, by=holder),
         ActingLease(store, holder, settings.remediation.lease, clock),
         board,

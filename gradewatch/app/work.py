@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 
 from gradewatch.app.health import Counting, served
 from gradewatch.app.stores import make_store, opener
@@ -14,6 +15,8 @@ from gradewatch.http.port import reserve, url_of
 from gradewatch.metrics.worker import WorkerMetrics
 from gradewatch.platforms.identity import Identity
 from gradewatch.platforms.orphans import die_with_parent
+from gradewatch.ports import Store
+from gradewatch.probes.environment import chosen
 from gradewatch.version import __version__
 from gradewatch.worker.context import Handler
 from gradewatch.worker.runtime import Worker
@@ -21,14 +24,15 @@ from gradewatch.worker.runtime import Worker
 ORPHAN_MARGIN = 5.0  # seconds beyond the drain that a worker whose supervisor is gone may take
 
 
-def grading_handlers(settings: Settings) -> Mapping[str, Handler]:
-    """What this version can do: grade papers with what is installed here."""
-    from gradewatch.worker.grading import RubricGrader
-    from gradewatch.worker.ocr import default_ocr
+def grading_handlers(
+    settings: Settings, store: Store, environ: Mapping[str, str], metrics: WorkerMetrics, closing: AsyncExitStack
+) -> Mapping[str, Handler]:
+    """What this process can do: grade papers with what is installed here and whose key is set. `closing` closes what it
+    opens. Raises ConfigError."""
+    from gradewatch.app.providers import grade_handler
     from gradewatch.worker.payload import GRADE
-    from gradewatch.worker.pipeline import make_grade_handler
 
-    return {GRADE: make_grade_handler(default_ocr(), RubricGrader(settings.worker.review_below))}
+    return {GRADE: grade_handler(settings, store, environ, metrics.providers, closing)}
 
 
 def claimable(settings: Settings) -> tuple[str, ...]:
@@ -41,14 +45,14 @@ async def work(settings: Settings, *, stop: asyncio.Event, hurry: asyncio.Event 
     die_with_parent(grace=settings.worker.drain + ORPHAN_MARGIN)
     identity = Identity.take()
     reserved = reserve(settings.http.host, settings.worker.http_port, "worker.http_port")
-    metrics = WorkerMetrics()
-    store = make_store(settings)
+    metrics = WorkerMetrics(providers=chosen(os.environ, settings.worker.ocr, settings.worker.grading))
+    store, closing = make_store(settings), AsyncExitStack()
     worker = Worker(
         store,
         opener(settings),
         name=identity.target or f"{socket.gethostname()}-{os.getpid()}",
         queues=claimable(settings),
-        handlers=grading_handlers(settings),
+        handlers=grading_handlers(settings, store, os.environ, metrics, closing),
         settings=settings.worker,
         heartbeat_timeout=min(q.timeouts.heartbeat for q in settings.queues.values()),
         version=__version__,
@@ -64,6 +68,7 @@ async def work(settings: Settings, *, stop: asyncio.Event, hurry: asyncio.Event 
     finally:
         for task in asking:
             task.cancel()
+        await closing.aclose()
         await store.close()
 
 

@@ -35,6 +35,7 @@ SECTIONS: Mapping[str, Mapping[str, Reader]] = {
     "watch": {
         "interval": duration(0.1),
         "max_queues": whole(1, 10_000, 200),
+        "provider_check": duration(1.0),
         "maintenance": listing(window, ";", '["0 2 * * sun 90m"]'),
     },
     "timeouts": {"schedule_to_start": duration(), "start_to_close": duration(), "heartbeat": duration(1.0)},
@@ -59,6 +60,12 @@ SECTIONS: Mapping[str, Mapping[str, Reader]] = {
         "max_paper_bytes": size(1, 4 << 30),
         "max_image_pixels": whole(1, 10**10, 60_000_000),
         "review_below": fraction,
+        "ocr": listing(word("vision", "local"), ",", '["vision", "local"]'),
+        "grading": listing(word("groq", "rubric"), ",", '["groq", "rubric"]'),
+        "papers": whole(1, 256, 8),
+        "provider_timeout": duration(0.1),
+        "language_hints": listing(name, ",", '["en"]'),
+        "groq_model": name,
     },
     "retention": {"finished": duration(1.0), "audit": duration(1.0)},
     "log": {
@@ -77,10 +84,17 @@ QUEUE_KEYS: Mapping[str, Reader] = {
 }
 QUEUE_KEYS_LATER = ("preset",)
 BUDGET_KEYS: Mapping[str, Reader] = {kind.value: budget for kind in ActionKind}
+PROVIDER_BUDGET_KEYS: Mapping[str, Reader] = {
+    "calls_per_job": whole(0, 10**12, 10_000),
+    "tokens_per_job": whole(0, 10**12, 10_000_000),
+    "calls_per_day": whole(0, 10**12, 50_000),
+    "tokens_per_day": whole(0, 10**12, 50_000_000),
+}
 
 TABLES: Mapping[Path, Mapping[str, Reader]] = {
     **{(section,): keys for section, keys in SECTIONS.items()},
     ("remediation", "budget"): BUDGET_KEYS,
+    ("worker", "budget"): PROVIDER_BUDGET_KEYS,
 }
 SECTION_NAMES = (*SECTIONS, "queues")
 

@@ -120,6 +120,8 @@ def _settings(found: Mapping[tuple[str, ...], Entry], values: Values, notes: Not
         if section.name in SECTIONS
     }
     sections["remediation"] = replace(sections["remediation"], budget=budget)
+    asked = replace(defaults.worker.budget, **_table(("worker", "budget"), values))
+    sections["worker"] = replace(sections["worker"], budget=asked)
     names = list(dict.fromkeys(path[1] for path in found if path[0] == "queues" and len(path) > 1))
     for name in names:
         if not _QUEUE_NAME.fullmatch(name):

@@ -53,6 +53,7 @@ class QueueSettings:
 class WatchSettings:
     interval: float = 5.0
     max_queues: int = 200  # queues beyond this many are counted as `_other`
+    provider_check: float = 120.0  # between two checks of credentials and providers
     maintenance: tuple[str, ...] = ()  # cron expression and length: "0 2 * * sun 90m"
 
 
@@ -91,6 +92,16 @@ class PlatformSettings:
 
 
 @dataclass(frozen=True)
+class ProviderBudget:
+    """What may be asked of all providers together; the store counts, over all workers. A day is one in UTC."""
+
+    calls_per_job: int = 10_000
+    tokens_per_job: int = 10_000_000
+    calls_per_day: int = 50_000
+    tokens_per_day: int = 50_000_000
+
+
+@dataclass(frozen=True)
 class WorkerSettings:
     processes: int = 1  # supervised by `gradewatch run`
     slots: int = 2
@@ -101,6 +112,13 @@ class WorkerSettings:
     max_paper_bytes: int = 64 * 1024 * 1024
     max_image_pixels: int = 60_000_000
     review_below: float = 0.6  # confidence under which a question needs a person
+    ocr: tuple[str, ...] = ()  # vision, local: who reads, in order; empty: vision where its key is set, else local
+    grading: tuple[str, ...] = ()  # groq, rubric: who grades, in order; empty: groq where its key is set, else rubric
+    papers: int = 8  # in work at once in one process, where a provider reads or grades
+    provider_timeout: float = 60.0  # deadline of one call to a provider
+    language_hints: tuple[str, ...] = ()  # of the handwriting, for Vision: "en", "de"; empty: it finds out itself
+    groq_model: str = "openai/gpt-oss-120b"
+    budget: ProviderBudget = field(default_factory=ProviderBudget)
 
 
 @dataclass(frozen=True)

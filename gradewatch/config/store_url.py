@@ -12,7 +12,7 @@ from gradewatch.config.values import Wrong
 
 PATH = ("store", "url")
 CONVENTIONAL = ("MONGO_URL", "SUPABASE_URL", "DATABASE_URL")  # in this order, where several are set
-SCHEMES_LATER = ("postgresql", "postgres", "mongodb", "mongodb+srv", "https")
+SCHEMES_LATER = ("mongodb", "mongodb+srv", "https")
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,20})://(.*)", re.DOTALL)
 
 
@@ -39,7 +39,7 @@ def conventional(environ: Mapping[str, str], notes: Notes, *, file: bool) -> Ent
 def resolve(url: str, folder: Path) -> str:
     """The URL in its final form: a path in it is made absolute, from `folder`. Raises Wrong, without the URL."""
     found = _URL.fullmatch(url.strip())
-    supported = " or ".join(example for _, example in SUPPORTED.values())
+    supported = " or ".join(dict.fromkeys(example for _, example in SUPPORTED.values()))
     if found is None:
         raise Wrong(f"a URL is needed, such as {supported}")
     scheme, rest = found[1].lower(), found[2]
@@ -61,7 +61,25 @@ def _sqlite(rest: str, folder: Path) -> str:
     return f"sqlite:///{folder / path}"
 
 
+def _postgres(rest: str, folder: Path) -> str:
+    place = rest.partition("?")[0]
+    if not rest.isprintable() or re.search(r"[\s#]", rest) or place.count("@") > 1:
+        raise Wrong(
+            "special characters of the password must be percent-encoded, such as %40 for @, %23 for # and %2F for /"
+        )
+    if not place.strip("/"):
+        raise Wrong("a host and a database are needed, such as postgresql://user:password@host:5432/database")
+    return f"postgresql://{rest}"
+
+
 # A store joins by one line: its scheme, how its URL is made final, and an example for messages.
+_POSTGRES = (_postgres, "postgresql://user:password@host/database")
 SUPPORTED: Mapping[str, tuple[Callable[[str, Path], str], str]] = {
     "sqlite": (_sqlite, "sqlite:///gradewatch.db"),
+    "postgresql": _POSTGRES,
+    "postgres": _POSTGRES,
+    # A backend's own variable often names its driver, as SQLAlchemy has it.
+    "postgresql+asyncpg": _POSTGRES,
+    "postgresql+psycopg": _POSTGRES,
+    "postgresql+psycopg2": _POSTGRES,
 }

@@ -6,7 +6,9 @@ import asyncio
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from gradewatch import app
@@ -22,6 +24,8 @@ from gradewatch.config import (
     WatchSettings,
     WorkerSettings,
 )
+from gradewatch.demo.look import look_around, watched
+from gradewatch.demo.monitoring import free_port
 from gradewatch.demo.story import Story
 from gradewatch.demo.teller import Teller, say
 
@@ -29,13 +33,21 @@ PAPERS_A_JOB = 5
 DEADLINE = 600.0  # seconds the whole demo may take
 
 
-def run_demo(*, report: Path, keep: Path | None = None) -> int:
-    """Tell the story on standard output and write `report`. Returns 0 when every paper was graded exactly once."""
-    if keep is not None:
+def run_demo(*, report: Path, keep: Path | None = None, monitoring: bool = False) -> int:
+    """Tell the story on standard output and write `report`. Returns 0 when every paper was graded exactly once.
+
+    With `monitoring`, a Prometheus and an Alertmanager watch it, and all of it stays until Ctrl-C. Raises
+    GradewatchError where they are not installed.
+    """
+    with ExitStack() as stack:
+        if keep is None:
+            keep = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gradewatch-demo-")))
         keep.mkdir(parents=True, exist_ok=True)
-        return asyncio.run(_demo(keep, report))
-    with tempfile.TemporaryDirectory(prefix="gradewatch-demo-") as folder:
-        return asyncio.run(_demo(Path(folder), report))
+        if not monitoring:
+            return asyncio.run(_demo(demo_settings(keep), keep, report))
+        settings = replace(demo_settings(keep), http=HttpSettings(port=free_port()))
+        servers = stack.enter_context(watched(keep, settings.http.port))
+        return asyncio.run(_demo(settings, keep, report, then=lambda: look_around(servers, settings.http.port)))
 
 
 def demo_settings(folder: Path) -> Settings:
@@ -66,8 +78,10 @@ def _environ(settings: Settings, folder: Path) -> Mapping[str, str]:
     }
 
 
-async def _demo(folder: Path, report: Path) -> int:
-    settings, exam = demo_settings(folder), exam_folder()
+async def _demo(
+    settings: Settings, folder: Path, report: Path, then: Callable[[], Awaitable[None]] | None = None
+) -> int:
+    exam = exam_folder()
     store = app.make_store(settings)
     board, stop, teller = Board(), asyncio.Event(), Teller()
     board.listen(teller.report)
@@ -84,11 +98,13 @@ async def _demo(folder: Path, report: Path) -> int:
             story = Story(store, exam, teller, running)
             async with asyncio.timeout(DEADLINE):
                 outcome = await story.tell(PAPERS_A_JOB)
+            report.write_text(json.dumps(outcome, indent=2) + "\n")
+            say(f"report written to {report}")
+            if then is not None:
+                await then()
         finally:
             stop.set()
             await running
     finally:
         await store.close()
-    report.write_text(json.dumps(outcome, indent=2) + "\n")
-    say(f"report written to {report}")
     return 0 if outcome["graded"] == outcome["papers"] and not outcome["lost"] + outcome["graded_twice"] else 1

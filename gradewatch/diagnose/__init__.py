@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from gradewatch.config import Settings
-from gradewatch.diagnose import jobs, platform, queues, repairs, store, workers
+from gradewatch.diagnose import jobs, platform, providers, queues, repairs, store, workers
 from gradewatch.diagnose.view import View
 from gradewatch.model import ControlFacts, Diagnosis, Known, QueueFacts, Severity, Snapshot, Unknown, WorkerVerdict
 from gradewatch.verdicts import judge
@@ -24,7 +24,7 @@ def diagnose(snapshot: Snapshot, settings: Settings) -> Diagnosis:
     verdicts = judge(snapshot, settings)
     findings = [
         *store.findings(snapshot),
-        *store.credential_findings(snapshot),
+        *providers.findings(snapshot),
         *platform.findings(snapshot),
         *workers.findings(verdicts),
     ]

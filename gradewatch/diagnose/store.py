@@ -1,10 +1,10 @@
-"""PURE. Is the store reachable, ours to use, complete, and on time; are the credentials in order?"""
+"""PURE. Is the store reachable, ours to use, complete, and on time?"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gradewatch.model import Code, CredentialFacts, Finding, Known, Severity, Snapshot, StoreFacts, Unknown
+from gradewatch.model import Code, Finding, Known, Severity, Snapshot, StoreFacts, Unknown
 
 SKEW_LIMIT = 10.0  # seconds; ages never compare two clocks, but a person comparing logs would be misled
 
@@ -80,23 +80,3 @@ def _clock(facts: StoreFacts, step: float) -> Iterator[Finding]:
             "mislead. Check NTP on both machines.",
             "timedatectl status",
         )
-
-
-def credential_findings(snapshot: Snapshot) -> Iterator[Finding]:
-    if isinstance(snapshot.environment, Unknown):
-        return
-    for credential in snapshot.environment.value:
-        if credential.problem is not None:
-            yield _credential(credential, credential.problem)
-
-
-def _credential(credential: CredentialFacts, problem: Code) -> Finding:
-    return Finding(
-        problem,
-        Severity.CRITICAL,
-        credential.variable,
-        f"{credential.variable}, which {credential.provider} needs, cannot be used",
-        (credential.message,),
-        f"Set {credential.variable} in the environment of the workers and of the watch, then restart them.",
-        "gradewatch check-config",
-    )

@@ -10,8 +10,11 @@ from aiohttp.typedefs import Middleware
 
 from gradewatch.board import Board
 from gradewatch.config import Settings
-from gradewatch.http import alerts, api, control, events, health, index, openapi
+from gradewatch.http import alerts, api, control, events, health, openapi
 from gradewatch.http.external import ExternalWorkers
+from gradewatch.http.page import handlers as page
+from gradewatch.http.page.assets import assets
+from gradewatch.http.page.overview import Overview
 from gradewatch.http.problems import guarded
 from gradewatch.http.services import SERVICES, Services
 from gradewatch.http.shared import Shared
@@ -31,6 +34,7 @@ HEADERS = {
     "Cache-Control": "no-store",
     "Server": "gradewatch",
 }
+OWN = ("Content-Security-Policy", "Cache-Control")  # what a handler may set otherwise: the page and its assets do
 
 
 def make_app(board: Board, store: Store, settings: Settings, metrics: WatchMetrics) -> web.Application:
@@ -47,10 +51,11 @@ def make_app(board: Board, store: Store, settings: Settings, metrics: WatchMetri
         status=Shared(
             lambda: worker_status(board, store, settings), ttl=STATUS_TTL, deadline=settings.store.timeout + 1.0
         ),
+        overview=Overview(board, store, settings),
     )
     app = _bare([guarded(frozenset({events.PATH})), control.authorize])
-    app[SERVICES] = services
-    for module in (index, health, api, events, control, alerts, openapi):
+    app[SERVICES], app[events.STREAMS] = services, events.Streams()
+    for module in (page, health, api, events, control, alerts, openapi):
         app.add_routes(module.ROUTES)
     app.cleanup_ctx.append(_background)
     app.on_shutdown.append(_end_streams)
@@ -87,15 +92,18 @@ def _bare(middlewares: Iterable[Middleware]) -> web.Application:
 
 
 async def _secure(request: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(HEADERS)
+    own = {name: response.headers[name] for name in OWN if name in response.headers}
+    response.headers.update(HEADERS | own)
 
 
 async def _background(app: web.Application) -> AsyncIterator[None]:
     rendering = asyncio.create_task(app[SERVICES].metrics.run())
+    compressing = asyncio.create_task(asyncio.to_thread(assets))  # so that the first visitor does not wait for it
     yield
     rendering.cancel()
-    await asyncio.wait([rendering])
-    for shared in (app[SERVICES].reachable, app[SERVICES].status, app[SERVICES].external):
+    await asyncio.wait([rendering, compressing])
+    services = app[SERVICES]
+    for shared in (services.reachable, services.status, services.external, services.overview):
         await shared.close()
 
 

@@ -33,7 +33,10 @@ async def authorize(request: web.Request, handler: Handler) -> web.StreamRespons
     """Nothing but reading without the bearer token, whatever the route. An unknown route stays a 404."""
     if request.method not in SAFE and request.match_info.http_exception is None:
         _check_token(request.headers.get("Authorization", ""), request.app[SERVICES].settings.http.token)
-    return await handler(request)
+    response = await handler(request)
+    if request.method not in SAFE:
+        request.app[SERVICES].overview.forget()  # whoever gave an order must not be shown what was before it
+    return response
 
 
 def _check_token(header: str, token: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from gradewatch.http import schemas as s
+from gradewatch.http.page.schemas import PAGE_SCHEMAS
 from gradewatch.http.respond import respond
 from gradewatch.http.schemas import Schema
 from gradewatch.version import __version__
@@ -66,6 +67,7 @@ def health(summary: str, failing: str) -> Schema:
     return get(summary, {"200": content(s.ref("Health")), "503": failure})
 
 
+_PAGE_PROBLEMS = {status: f"The page, and on it: {_MEANINGS[status]}" for status in (400, 404, 503)}
 LIMIT = query("limit", "How many at most; 50 unless told.", s.number(minimum=1, maximum=200))
 JOB_ID = in_path("id", "The job's id.", maxLength=200)
 REASON = s.optional({"reason": s.text("Kept in the audit trail.", maxLength=500)})
@@ -107,7 +109,19 @@ UNDONE = s.obj(
 BEATEN = s.obj(worker=s.text(), session=s.text(), heartbeat_timeout={"type": "number"}, beat_every={"type": "number"})
 
 PATHS: dict[str, Schema] = {
-    "/": get("This list", {"200": content(s.text(), "text/html")}),
+    "/": get("The status page", {"200": content(s.text(), "text/html")}),
+    "/jobs/{id}": get(
+        "A job's own page",
+        {str(code): content(s.text(), "text/html", meaning) for code, meaning in {200: "OK", **_PAGE_PROBLEMS}.items()},
+        JOB_ID,
+    ),
+    "/page/{digest}/{name}": get(
+        "A file of the status page",
+        {"200": {"description": "OK"}, "304": {"description": "Still the same."}}
+        | {"404": content(s.ref("Error"), description=_MEANINGS[404])},
+        in_path("digest", "Of all files of this version."),
+        in_path("name", "The file's name."),
+    ),
     "/metrics": get("Metrics for Prometheus, from memory", {"200": METRICS}),
     "/livez": health("Is this process's own loop turning?", "It is stuck: restart this process."),
     "/startupz": health("Has the first cycle ended?", "Not yet."),
@@ -130,6 +144,21 @@ PATHS: dict[str, Schema] = {
         query("before", "The id of the last job of the page before."),
     ),
     "/api/jobs/{id}": get("One job with its papers", answers(content(s.ref("Job")), 400, 404, 503), JOB_ID),
+    "/api/jobs/{id}/papers": get(
+        "One job with the state of every paper, those to come included",
+        answers(content(s.ref("JobView")), 400, 404, 503),
+        JOB_ID,
+    ),
+    "/api/overview": get(
+        "All that the status page shows, the gravest first; Gradewatch-Age says how old it is, in seconds",
+        {"200": content(s.ref("Overview"))},
+    ),
+    "/api/workers": get(
+        "Workers, those in trouble first, with what they have in hand",
+        answers(content(s.ref("WorkerList")), 400),
+        query("match", "Only those with this in their name, host, queues or verdict."),
+        query("limit", "How many at most; 50 unless told.", s.number(minimum=1, maximum=1000)),
+    ),
     "/api/findings": get("What is wrong, why, and the fix", answers(content(FINDINGS), 503)),
     "/api/remediations": get(
         "Repairs, newest first",
@@ -200,7 +229,7 @@ DOCUMENT: dict[str, Any] = {
     },
     "paths": PATHS,
     "components": {
-        "schemas": s.SCHEMAS,
+        "schemas": {**s.SCHEMAS, **PAGE_SCHEMAS},
         "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
     },
 }

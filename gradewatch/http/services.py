@@ -9,6 +9,7 @@ from aiohttp import web
 from gradewatch.board import Board
 from gradewatch.config import Settings
 from gradewatch.http.external import ExternalWorkers
+from gradewatch.http.page.overview import Overview
 from gradewatch.http.shared import Shared
 from gradewatch.http.status import Status
 from gradewatch.metrics.watch import WatchMetrics
@@ -25,6 +26,7 @@ class Services:
     external: ExternalWorkers
     reachable: Shared[StoreFacts]
     status: Shared[Status]
+    overview: Overview
 
 
 SERVICES = web.AppKey("services", Services)

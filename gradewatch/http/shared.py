@@ -29,19 +29,23 @@ class Shared(Generic[T]):
         self._ask, self._ttl, self._deadline, self._mono = ask, ttl, deadline, mono
         self._asked: asyncio.Task[T] | None = None
         self._answered = 0.0
+        self._forgotten = False
 
     async def get(self) -> T:
         """Raises what `ask` raises, and StoreUnavailable past the deadline."""
         asked = self._asked
-        if asked is None or (asked.done() and (asked.cancelled() or self._mono() - self._answered > self._ttl)):
+        if asked is None or (asked.done() and (asked.cancelled() or self._forgotten or self._old())):
+            self._forgotten = False
             self._asked = asked = asyncio.create_task(self._bounded())
             asked.add_done_callback(self._note)
         return await asyncio.shield(asked)
 
+    def _old(self) -> bool:
+        return self._mono() - self._answered > self._ttl
+
     def forget(self) -> None:
-        """Ask anew for the next asker, whatever the age of the answer; a question in flight goes on for its askers."""
-        if self._asked is not None and self._asked.done():
-            self._asked = None
+        """Ask anew for the next asker, whatever the age of the answer. A question in flight still serves its askers."""
+        self._forgotten = True
 
     async def close(self) -> None:
         """Give up a question in flight."""

@@ -13,7 +13,7 @@ from gradewatch.board import Alert
 from gradewatch.model import AuditEntry, CycleReport, Finding, Job, Known, PaperResult, WorkerVerdict
 
 MAX_FINDINGS = 500
-MAX_RESULTS = 100
+MAX_TOLD = 100  # findings and results in one event: it goes to every reader
 MAX_DEPTH = 50  # of a payload or a result somebody stored
 
 
@@ -158,7 +158,7 @@ def cycle(report: CycleReport) -> dict[str, Any]:
             "outcome": result.outcome.value,
             "reason": result.action.reason.value,
         }
-        for result in report.results[:MAX_RESULTS]
+        for result in report.results[:MAX_TOLD]
     ]
     return {
         "cycle": report.number,
@@ -167,7 +167,8 @@ def cycle(report: CycleReport) -> dict[str, Any]:
         "leader": report.leader,
         "queues": queues,
         "workers": {verdict: verdicts.count(verdict) for verdict in sorted(set(verdicts))},
-        "findings": findings(report),
+        "findings": findings(report)[:MAX_TOLD],
+        "findings_total": len(report.diagnosis.findings),
         "results": results,
         "results_total": len(report.results),
     }

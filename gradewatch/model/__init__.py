@@ -18,6 +18,7 @@ from gradewatch.model.jobs import (
     PaperRef,
     PaperResult,
 )
+from gradewatch.model.providers import Allowance, PageText
 from gradewatch.model.readings import (
     RUN_BOUNDS,
     WAIT_BOUNDS,
@@ -65,6 +66,7 @@ __all__ = [
     "WAIT_BOUNDS",
     "Action",
     "ActionKind",
+    "Allowance",
     "AuditEntry",
     "BeatReply",
     "Claimed",
@@ -90,6 +92,7 @@ __all__ = [
     "NewJob",
     "NewSession",
     "Outcome",
+    "PageText",
     "PaperRef",
     "PaperResult",
     "Pause",

@@ -99,6 +99,7 @@ class JobRef:
     run_at: datetime
     started_at: datetime | None
     seen: tuple[tuple[str, Any], ...] = ()
+    waited: float = 0.0  # seconds of its run in which it waited for a provider: they do not count
 
 
 @dataclass(frozen=True, slots=True)

@@ -148,12 +148,14 @@ class ControlFacts:
 
 @dataclass(frozen=True, slots=True)
 class CredentialFacts:
-    """One credential a configured provider needs. `problem` is None when nothing is wrong with it."""
+    """One credential a configured provider needs, or what a worker met when it used it. `problem` is None when nothing
+    is wrong with it. Several facts may concern one variable."""
 
     variable: str
     provider: str
     problem: Code | None
     message: str = ""
+    fix: str = ""  # what to do, in words; empty: what this code's finding says anyway
 
 
 @dataclass(frozen=True, slots=True)

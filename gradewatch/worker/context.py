@@ -26,8 +26,8 @@ class JobContext(Protocol):
         ...
 
     async def waiting(self, why: str, seconds: float) -> None:
-        """Show that the job waits for a provider, and have the `seconds` that it has waited in all not counted. An empty
-        `why` ends it: people see the progress again. Raises Conflict when the claim is lost, or another store error."""
+        """Show that the job waits for a provider, and have the `seconds` it has waited in all not counted. An empty
+        `why` ends it: people see the progress again. Written later while the store is away. Conflict: claim lost."""
         ...
 
     async def save_paper(self, result: PaperResult) -> None:

@@ -7,10 +7,11 @@ Only one page is ever in memory, scaled to what OCR can use.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from gradewatch.config import WorkerSettings
 from gradewatch.errors import PaperError
@@ -33,6 +34,14 @@ _STRANGERS = (
     (0, b"BM", "a BMP image"),
     (0, b"{\\rtf", "an RTF document"),
 )
+
+
+T = TypeVar("T")
+
+
+async def on_reader(work: Callable[..., T], *args: object) -> T:
+    """Run what uses PDFium on the one thread that may."""
+    return await asyncio.get_running_loop().run_in_executor(_READER, work, *args)
 
 
 @asynccontextmanager

@@ -1,9 +1,11 @@
-"""One paper: file, pages, text, marks. One job: paper after paper, each checkpointed as soon as it is known."""
+"""One paper: file, pages, text, marks. One job: its papers, each checkpointed as soon as it is known."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +13,20 @@ import structlog
 
 from gradewatch.config import WorkerSettings
 from gradewatch.errors import GradewatchError, PaperError
-from gradewatch.model import JobError, PaperRef, PaperResult
+from gradewatch.model import JobError, PageText, PaperRef, PaperResult
 from gradewatch.ports import Grader, Ocr
 from gradewatch.worker.context import Handler, JobContext
+from gradewatch.worker.desk import Desk, PlainDesk
 from gradewatch.worker.page import Page
 from gradewatch.worker.papers import open_paper
 from gradewatch.worker.payload import GRADE, GradePayload, build_payload
+from gradewatch.worker.room import Room
 from gradewatch.worker.rubric import Rubric, total
 
-__all__ = ["GRADE", "GradePayload", "build_payload", "grade_paper", "make_grade_handler"]
+__all__ = ["GRADE", "GradePayload", "build_payload", "grade_paper", "make_desk_handler", "make_grade_handler"]
 
 MAX_TEXT = 400_000  # characters of one paper
+MAX_PAGES = 48  # page images in memory at once in one process: some 3 MB each
 MAX_EXCERPT = 2_000  # characters of the paper's text kept with its marks
 
 GRADED, NEEDS_REVIEW, FAILED = "graded", "needs_review", "failed"
@@ -32,40 +37,55 @@ log = structlog.get_logger(__name__)
 
 @dataclass
 class _Reading:
-    """What has been read of a paper so far."""
+    """What has been read of a paper so far, by page."""
 
-    pages: int = 0
-    texts: list[str] = field(default_factory=list)
-    sources: list[str] = field(default_factory=list)
-    length: int = 0
-    weighed: float = 0.0
+    texts: list[PageText] = field(default_factory=list)
 
-    def add(self, text: str, confidence: float, source: str) -> None:
-        text = text[: MAX_TEXT - self.length]
-        self.pages += 1
-        self.texts.append(text)
-        self.length += len(text)
-        self.weighed += confidence * len(text)
-        if source not in self.sources:
-            self.sources.append(source)
+    def set(self, at: int, text: PageText) -> None:
+        while len(self.texts) <= at:
+            self.texts.append(_UNREAD)
+        self.texts[at] = text
+
+    def finish(self) -> None:
+        """Keep no more than MAX_TEXT characters in all."""
+        left = MAX_TEXT
+        for at, page in enumerate(self.texts):
+            self.texts[at] = replace(page, text=page.text[:left])
+            left -= len(self.texts[at].text)
 
     @property
     def text(self) -> str:
-        return "\n".join(self.texts)
+        return "\n".join(page.text for page in self.texts)
+
+    @property
+    def sources(self) -> list[str]:
+        return list(dict.fromkeys(page.source for page in self.texts))
 
     @property
     def confidence(self) -> float:
-        return self.weighed / self.length if self.length else 0.0
+        length = sum(len(page.text) for page in self.texts)
+        return sum(page.confidence * len(page.text) for page in self.texts) / length if length else 0.0
+
+
+_UNREAD = PageText("", 0.0)
 
 
 async def grade_paper(
     path: Path, name: str, index: int, rubric: Rubric, *, ocr: Ocr, grader: Grader, settings: WorkerSettings
 ) -> PaperResult:
+    """`grade_at` by one reader and one grader."""
+    return await grade_at(PlainDesk(ocr, grader), Room(MAX_PAGES), path, name, index, rubric, settings)
+
+
+async def grade_at(
+    desk: Desk, room: Room, path: Path, name: str, index: int, rubric: Rubric, settings: WorkerSettings
+) -> PaperResult:
     """Read and grade one file. Never raises for the paper's sake: an unreadable one comes back as "failed" with the
     error, a blank one as "needs_review" with no marks. Cancellable between pages."""
     try:
-        reading = await _read(path, ocr, settings)
-        questions = [dict(result) for result in await grader.grade(reading.text, rubric, reading.confidence)]
+        reading = await _read(path, desk, room, settings)
+        graded = await desk.grade(reading.text, rubric, reading.confidence)
+        questions = [dict(result) for result in graded.questions]
     except PaperError as fault:
         return _failed(index, name, rubric, fault.code, str(fault))
     except GradewatchError:
@@ -75,26 +95,57 @@ async def grade_paper(
         log.exception("paper broke the grader", index=index, name=name)
         message = f"grading broke off ({type(fault).__name__}); the worker's log says where; grade this paper by hand"
         return _failed(index, name, rubric, "grader_broken", message)
-    return _result(index, name, rubric, reading, questions)
+    return _result(index, name, rubric, reading, questions, graded.source)
 
 
-async def _read(path: Path, ocr: Ocr, settings: WorkerSettings) -> _Reading:
+async def _read(path: Path, desk: Desk, room: Room, settings: WorkerSettings) -> _Reading:
+    """Batches of pages are read while the next ones are drawn, as far as there is room for them."""
     reading = _Reading()
-    async with open_paper(path, settings) as pages:
-        async for page in pages:
-            reading.add(*await _page(page, ocr))
+    async with first_error(), asyncio.TaskGroup() as group, room.opening, open_paper(path, settings) as pages:
+        at, more = 0, True
+        while more:
+            places = await room.take(desk.batch)
+            try:
+                batch, at, more = await _batch(pages, reading, at, places)
+            except BaseException:
+                room.give(places)
+                raise
+            room.give(places - len(batch))
+            if batch:
+                group.create_task(_read_batch(path, desk, room, reading, batch))
+    reading.finish()
     return reading
 
 
-async def _page(page: Page, ocr: Ocr) -> tuple[str, float, str]:
-    if page.text is not None:
-        return page.text, 1.0, TEXT_LAYER
-    text, confidence = await ocr.read(page.image)
-    return text, confidence, ocr.name
+async def _batch(
+    pages: AsyncIterator[Page], reading: _Reading, at: int, most: int
+) -> tuple[dict[int, Page], int, bool]:
+    """The next pages that must be read from their images, by place; where the next page stands; and whether there may
+    be one. Text layers are taken at once."""
+    batch: dict[int, Page] = {}
+    while len(batch) < most:
+        page = await anext(pages, None)
+        if page is None:
+            return batch, at, False
+        if page.text is None:
+            batch[at] = page
+        else:
+            reading.set(at, PageText(page.text, 1.0, TEXT_LAYER))
+        at += 1
+    return batch, at, True
+
+
+async def _read_batch(path: Path, desk: Desk, room: Room, reading: _Reading, batch: Mapping[int, Page]) -> None:
+    try:
+        texts = await desk.read(path, list(batch.values()))
+        for at, text in zip(batch, texts, strict=True):
+            reading.set(at, text)
+    finally:
+        room.give(len(batch))
 
 
 def _result(
-    index: int, name: str, rubric: Rubric, reading: _Reading, questions: Sequence[Mapping[str, Any]]
+    index: int, name: str, rubric: Rubric, reading: _Reading, questions: Sequence[Mapping[str, Any]], grader: str
 ) -> PaperResult:
     unsure = [str(question["question"]) for question in questions if question["needs_review"]]
     reason = f"look at {', '.join(unsure)}" if unsure else ""
@@ -102,8 +153,9 @@ def _result(
         reason = "no text was found on the paper: it is blank, or too faint to be read"
     detail = {
         "questions": questions,
-        "pages": reading.pages,
+        "pages": len(reading.texts),
         "source": " + ".join(reading.sources),
+        "graded_by": grader,
         "confidence": round(reading.confidence, 3),
         "text": reading.text[:MAX_EXCERPT],
         "reason": reason,
@@ -117,35 +169,64 @@ def _failed(index: int, name: str, rubric: Rubric, code: str, message: str) -> P
 
 
 def make_grade_handler(ocr: Ocr, grader: Grader) -> Handler:
+    """The handler of GRADE jobs by this machine alone. The papers go one after another: OCR, which takes nearly all the
+    time, is one at a time anyway."""
+    return make_desk_handler(lambda _: PlainDesk(ocr, grader), papers=1)
+
+
+def make_desk_handler(desk_for: Callable[[JobContext], Desk], *, papers: int, pages: int = MAX_PAGES) -> Handler:
     """The handler of GRADE jobs. A bad paper never fails the job; papers that an earlier attempt has checkpointed are
-    not graded again. The papers go one after another: OCR, which takes nearly all the time, is one at a time anyway.
+    not graded again. At most `papers` are in work at once and `pages` in memory, over all jobs of this process, but for
+    one paper at a time in each job where `papers` is 1.
 
     The handler raises PayloadError for a payload of the wrong shape, and Conflict when the claim is lost.
     """
+    room = Room(pages)
+    seats = asyncio.Semaphore(papers) if papers > 1 else nullcontext()
 
     async def grade_job(ctx: JobContext) -> Mapping[str, Any]:
         payload = GradePayload.parse(ctx.job.payload)
         count = len(payload.papers)
         results = {saved.index: saved for saved in await ctx.saved_papers() if 0 <= saved.index < count}
         await ctx.progress(len(results), count, f"{len(results)} of {count} papers graded")
-        for index, ref in enumerate(payload.papers):
-            if index in results:
-                continue
-            results[index] = result = await _grade(ctx, ref, index, payload.rubric, ocr, grader)
-            await ctx.save_paper(result)
-            log.info("paper graded", job=ctx.job.id, index=index, name=ref.name, status=result.status)
-            await ctx.progress(len(results), count, f"{len(results)} of {count} papers graded")
+        todo = iter([(index, ref) for index, ref in enumerate(payload.papers) if index not in results])
+        desk = desk_for(ctx)
+
+        async def work() -> None:
+            for index, ref in todo:
+                async with seats:
+                    result = await _grade(ctx, desk, room, ref, index, payload.rubric)
+                    await ctx.save_paper(result)
+                    results[index] = result
+                log.info("paper graded", job=ctx.job.id, index=index, name=ref.name, status=result.status)
+                await ctx.progress(len(results), count, f"{len(results)} of {count} papers graded")
+
+        try:
+            async with first_error(), asyncio.TaskGroup() as group:
+                for _ in range(papers):
+                    group.create_task(work())
+        finally:
+            await desk.close()
         return summary([results[index] for index in range(count)])
 
     return grade_job
 
 
-async def _grade(ctx: JobContext, ref: PaperRef, index: int, rubric: Rubric, ocr: Ocr, grader: Grader) -> PaperResult:
+async def _grade(ctx: JobContext, desk: Desk, room: Room, ref: PaperRef, index: int, rubric: Rubric) -> PaperResult:
     try:
         async with ctx.paper(ref) as path:
-            return await grade_paper(path, ref.name, index, rubric, ocr=ocr, grader=grader, settings=ctx.settings)
+            return await grade_at(desk, room, path, ref.name, index, rubric, ctx.settings)
     except PaperError as fault:  # the file itself is not where it was put
         return _failed(index, ref.name, rubric, fault.code, str(fault))
+
+
+@asynccontextmanager
+async def first_error() -> AsyncIterator[None]:
+    """What went wrong first in a group of tasks, as itself: those that follow are its consequence."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        raise group.exceptions[0] from None
 
 
 def summary(results: Sequence[PaperResult]) -> dict[str, Any]:

@@ -74,7 +74,7 @@ async def test_a_provider_goes_down_in_mid_job_and_returns(scene: Scene, provide
     fake = getattr(providers, provider)
     fake.seconds, fake.down_after = 0.05, 4
     job_id = await submit(scene)
-    run = scene.start("run", environ=providers.environ, TIMEOUTS__START_TO_CLOSE="6s")
+    run = scene.start("run", environ=providers.environ, TIMEOUTS__START_TO_CLOSE="10s")
     await until(fake.went_down.is_set, "it goes down in mid-job")
 
     name = "groq" if provider == "groq" else "vision"
@@ -90,7 +90,7 @@ async def test_a_provider_goes_down_in_mid_job_and_returns(scene: Scene, provide
         job = await scene.job(job_id)
         assert (job.state, job.error) == (JobState.RUNNING, None)
         refs = await scene.store.overdue("default", JobState.RUNNING, 0.0, kinds=None, limit=1)
-        return bool(refs) and refs[0].waited > 8.0
+        return bool(refs) and refs[0].waited > 11.0
 
     await until(outlived, "the outage lasts for longer than a job may run")
     calls = fake.calls
@@ -112,7 +112,7 @@ async def test_a_wrong_key_fails_no_job_before_the_operator_is_told(
     else:
         providers.google.token_mode = "wrong"
     job_id = await submit(scene, 3)
-    run = scene.start("run", environ=providers.environ, TIMEOUTS__START_TO_CLOSE="3s", TIMEOUTS__HEARTBEAT="2s")
+    run = scene.start("run", environ=providers.environ, TIMEOUTS__START_TO_CLOSE="8s")
     [told, *_] = await until(lambda: run.lines("finding", code="credential_invalid"), "the operator is told")
     assert told["subject"] == variable
 
@@ -120,7 +120,7 @@ async def test_a_wrong_key_fails_no_job_before_the_operator_is_told(
         job = await scene.job(job_id)
         assert job.state in (JobState.PENDING, JobState.RUNNING), job
         refs = await scene.store.overdue("default", JobState.RUNNING, 0.0, kinds=None, limit=1)
-        return bool(refs) and refs[0].waited > 4.0 and variable in job.status_message
+        return bool(refs) and refs[0].waited > 9.0 and variable in job.status_message
 
     await until(waits, "the job waits, for longer than it may run")
     providers.groq.key, providers.google.token_mode = KEY, "ok"
@@ -188,7 +188,7 @@ async def test_thirty_papers_of_thirty_megabytes_fit_in_600_mb(scene: Scene, pro
         await asyncio.sleep(0.02)
     await all_graded(scene, job_id, 30)
     print(f"peak RSS {peak / 1e6:.0f} MB")
-    assert providers.google.peak > 3, "papers were in flight at once"
+    assert max(providers.google.peak, providers.groq.peak) > 3, "papers were in flight at once"
     assert peak < 600e6, f"{peak / 1e6:.0f} MB"
 
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gradewatch.config import Budget, Loaded, QueueSettings, Settings, Timeouts, load, parse_duration
+from gradewatch.config import Budget, Loaded, ProviderBudget, QueueSettings, Settings, Timeouts, load, parse_duration
 from gradewatch.config.keys import BUDGET_KEYS, QUEUE_KEYS, SECTIONS, dotted_keys
 from gradewatch.config.values import spell
 from gradewatch.config.variables import variable_of
@@ -37,6 +37,7 @@ def settings_fields() -> Iterator[str]:
         if is_dataclass(default):
             yield from (f"{section.name}.{field.name}" for field in fields(default) if field.name != "budget")
     yield from (f"remediation.budget.{kind}" for kind in Settings().remediation.budget)
+    yield from (f"worker.budget.{field.name}" for field in fields(ProviderBudget))
     for field in fields(QueueSettings):
         if field.name == "timeouts":
             yield from (f"queues.NAME.{timeout.name}" for timeout in fields(Timeouts))
@@ -49,6 +50,8 @@ def value_at(settings: Settings, dotted: str) -> Any:
     if section == "queues":
         queue = settings.queues["name"]
         return getattr(queue.timeouts if rest[1] in SECTIONS["timeouts"] else queue, rest[1])
+    if dotted.startswith("worker.budget."):
+        return getattr(settings.worker.budget, rest[1])
     if rest[0] == "budget":
         return {kind.value: budget for kind, budget in settings.remediation.budget.items()}[rest[1]]
     return getattr(getattr(settings, section), rest[0])
@@ -75,6 +78,9 @@ def other(value: Any, dotted: str) -> str:
         "log.format": "json",
         "log.level": "debug",
         "queues.NAME.kinds": '["regrade"]',
+        "worker.ocr": '["vision", "local"]',
+        "worker.grading": '["groq", "rubric"]',
+        "worker.language_hints": '["de"]',
     }
     if dotted in words:
         return words[dotted]

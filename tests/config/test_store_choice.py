@@ -41,16 +41,23 @@ def test_our_own_variable_goes_before_a_backends(tmp_path: Path) -> None:
     [
         ("MONGO_URL", "mongodb+srv://u:p@h/db", "mongodb+srv"),
         ("SUPABASE_URL", "https://ref.supabase.co", "https"),
-        ("DATABASE_URL", "postgres://u:p@h/db", "postgres"),
-        ("GRADEWATCH_STORE__URL", "postgresql://u:p@h/db", "postgresql"),
+        ("GRADEWATCH_STORE__URL", "mongodb://u:p@h/db", "mongodb"),
     ],
 )
 def test_a_store_of_a_later_version_is_an_error(tmp_path: Path, variable: str, url: str, scheme: str) -> None:
     (error,) = load(environ={variable: url}, cwd=tmp_path).errors
     assert error == (
         f'store.url ({variable}) holds "{scheme}://…": {scheme}:// stores are not in this version: '
-        "set store.url to one that is, such as sqlite:///gradewatch.db"
+        "set store.url to one that is, such as sqlite:///gradewatch.db or postgresql://user:password@host/database"
     )
+
+
+@pytest.mark.parametrize(
+    "scheme", ["postgres", "postgresql", "PostgreSQL", "postgresql+asyncpg", "postgresql+psycopg2"]
+)
+def test_postgresql_under_each_of_its_names(tmp_path: Path, scheme: str) -> None:
+    result = load(environ={"DATABASE_URL": f"{scheme}://u:p@h:5432/db?sslmode=require"}, cwd=tmp_path)
+    assert result.require().store.url == "postgresql://u:p@h:5432/db?sslmode=require"
 
 
 def test_of_several_the_first_wins_with_a_warning(tmp_path: Path) -> None:
@@ -77,6 +84,10 @@ def test_beside_a_settings_file_they_choose_nothing_and_it_is_said(tmp_path: Pat
         ("sqlite:///g.db?mode=ro", "without parameters"),
         ("sqlite:///g\0.db", "without parameters or control characters"),
         ("sqllite:///g.db", "did you mean sqlite?"),
+        ("postgresql://u:p@ss@h/db", "percent-encoded"),
+        ("postgresql://u:p#ss@h/db", "percent-encoded"),
+        ("postgresql:///", "a host and a database are needed"),
+        ("postgesql://h/db", "did you mean postgresql?"),
     ],
 )
 def test_a_url_that_cannot_be_used(tmp_path: Path, url: str, part: str) -> None:

@@ -94,6 +94,48 @@ async def test_a_reader_that_leaves_makes_room(client: Client) -> None:
             await asyncio.sleep(0.01)
 
 
+async def test_a_reader_that_leaves_is_no_error(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    """A tab was closed: nobody is to be told, and no traceback is worth a line."""
+    async with stream(client):
+        pass
+    async with asyncio.timeout(5):
+        while client.board.subscribers:
+            client.publish()
+            await asyncio.sleep(0.01)
+    assert [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
+
+
+async def test_where_there_is_no_room_the_place_of_one_who_left_is_given_away(client: Client) -> None:
+    """Nothing is written meanwhile, so nobody else would notice that it left."""
+    taken = [client.board.subscribe() for _ in range(MAX_SUBSCRIBERS - 1)]
+    async with stream(client):
+        assert (await client.get(events.PATH)).status == 503
+    async with asyncio.timeout(5):
+        while (response := await client.http.get(client.url + events.PATH)).status != 200:
+            await asyncio.sleep(0.01)
+    assert client.board.subscribers == MAX_SUBSCRIBERS
+    response.close()
+    assert len(taken) == MAX_SUBSCRIBERS - 1
+
+
+async def test_a_crowd_of_findings_is_told_in_part(client: Client) -> None:
+    client.publish(report(findings=[finding(subject=str(n)) for n in range(300)]))
+    async with stream(client) as opened:
+        _, _, data = await opened.event()
+        assert (len(data["findings"]), data["findings_total"]) == (100, 300)
+
+
+async def test_a_report_is_encoded_once_for_all_readers(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded: list[int] = []
+    wire_cycle = events.wire.cycle
+    monkeypatch.setattr(events.wire, "cycle", lambda one: encoded.append(one.number) or wire_cycle(one))
+    async with stream(client) as first, stream(client) as second:
+        for number in (1, 2):
+            client.publish(report(number=number))
+            assert (await first.event())[2]["cycle"] == (await second.event())[2]["cycle"] == number
+    assert encoded == [1, 2]
+
+
 async def test_a_reader_that_does_not_read_is_given_up(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "PATIENCE", 0.05)
     host, port = client.url.removeprefix("http://").split(":")

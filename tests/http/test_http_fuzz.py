@@ -23,7 +23,7 @@ ODD_BYTES = st.binary(max_size=12).map(lambda raw: "".join(f"%{byte:02x}" for by
 ODD_TEXT = st.one_of(
     ODD_BYTES, st.sampled_from(["%00", "%zz", "..", "%2e%2e", "a" * 3000, "%0d%0a", "☃", "-1", "1e999"])
 )
-NAMES = ["limit", "before", "queue", "status", "sweep", "subject", "x"]
+NAMES = ["limit", "match", "before", "queue", "status", "sweep", "subject", "x"]
 FIELDS = ["for", "reason", "sweep", "queue", "slots", "busy", "version", "alerts", "status", "labels"]
 NUMBERS = st.one_of(st.integers(), st.floats(), st.sampled_from([10**400, -1, 2**63, 2**64]))
 TEXTS = st.one_of(
@@ -49,7 +49,7 @@ HEADERS = st.dictionaries(
 def targets(draw: st.DrawFn) -> str:
     """A path, most often one that exists with odd ids and queries, already percent-encoded or wrongly so."""
     path = draw(st.sampled_from(KNOWN)) if draw(st.integers(0, 4)) else "/" + draw(ODD_TEXT)
-    for name in ("{id}", "{worker}"):
+    for name in ("{id}", "{worker}", "{digest}", "{name}"):
         path = path.replace(name, draw(ODD_TEXT) or "w1")
     query = "&".join(f"{draw(st.sampled_from(NAMES))}={draw(ODD_TEXT)}" for _ in range(draw(st.integers(0, 3))))
     return f"{path}?{query}" if query else path

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Protocol
 
+import postgres_server
+
+from gradewatch.model import PaperRef
 from gradewatch.ports import Store
+from gradewatch.stores.postgres import PostgresStore
 from gradewatch.stores.sqlite import SqliteStore
 
 START = 1_772_442_000_000_000  # 2026-03-02 09:00 UTC, in microseconds
@@ -29,23 +34,79 @@ class StepClock:
 class Backend(Protocol):
     """One set of data, to which any number of handles can be opened, as other processes would."""
 
+    examples: int  # how many orders of calls the randomized test tries: a server's round trips take their time
+
     def __init__(self, folder: Path) -> None: ...
 
     def handle(self, clock: StepClock | None) -> Store:
         """A handle, not open yet. Without a clock the store goes by its own."""
         ...
 
+    def age_paper(self, ref: PaperRef) -> None:
+        """Make its file look as if it had been put long ago."""
+        ...
+
 
 class Sqlite:
+    examples = 30
+
     def __init__(self, folder: Path) -> None:
         self.path = folder / "store.db"
 
     def handle(self, clock: StepClock | None) -> Store:
         return SqliteStore(self.path, clock=clock)
 
+    def age_paper(self, ref: PaperRef) -> None:
+        os.utime(self.path.with_name("store.db.papers") / ref.sha256[:2] / ref.sha256, (0, 0))
+
+
+class Postgres:
+    """One database for all, emptied for each; its clock is told the time with every call."""
+
+    examples = 8
+
+    def __init__(self, folder: Path) -> None:
+        self.url = postgres_server.emptied()
+
+    def handle(self, clock: StepClock | None) -> Store:
+        return PostgresStore(self.url, settings=None if clock is None else ClockSetting(clock))
+
+    def age_paper(self, ref: PaperRef) -> None:
+        postgres_server.server().sql(
+            f"UPDATE gradewatch.files SET put_at = '1970-01-01' WHERE sha256 = '{ref.sha256}'", "contract"
+        )
+
+
+class PooledPostgres(Postgres):
+    """The same through a transaction pooler."""
+
+    examples = 3
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.url = postgres_server.server().url("contract", port=postgres_server.pooler().port)
+
+
+class ClockSetting(Mapping[str, str]):
+    """A store clock as a server setting, read anew each time."""
+
+    def __init__(self, clock: StepClock) -> None:
+        self.clock = clock
+
+    def __getitem__(self, name: str) -> str:
+        return {"tests.micros": str(self.clock.micros)}[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(["tests.micros"])
+
+    def __len__(self) -> int:
+        return 1
+
 
 BACKENDS: dict[str, type[Backend]] = {
     "sqlite": Sqlite,
+    "postgres": Postgres,
+    "postgres-pooled": PooledPostgres,
 }
 
 

@@ -306,7 +306,10 @@ def test_any_order_of_calls(name: str) -> None:
     machine = type("Machine", (StoreMachine,), {"backend": BACKENDS[name]})
     checks = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
     run_state_machine_as_test(
-        machine, settings=settings(max_examples=30, stateful_step_count=30, deadline=None, suppress_health_check=checks)
+        machine,
+        settings=settings(
+            max_examples=BACKENDS[name].examples, stateful_step_count=30, deadline=None, suppress_health_check=checks
+        ),
     )
 
 

@@ -78,7 +78,8 @@ def overdue(
     # The state stands in the text, not among the parameters, so that the partial index can be used.
     found = connection.execute(
         f"SELECT {rows.REF_COLUMNS} FROM jobs WHERE state = '{state.value}' AND queue = :queue "
-        f"AND {since} < gw_now() - :age AND {since} + {_BLAMELESS[state]} < gw_now() - :age AND {_KIND} ORDER BY {since} LIMIT :limit",
+        f"AND {since} < gw_now() - :age AND {since} + {_BLAMELESS[state]} < gw_now() - :age AND {_KIND} "
+        f"ORDER BY {since} LIMIT :limit",
         {"queue": queue, "age": rows.micros(age), "kinds": _listed(kinds), "limit": min(limit, PAGE)},
     )
     return [rows.job_ref(row) for row in found]

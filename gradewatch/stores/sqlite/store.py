@@ -10,7 +10,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from gradewatch.errors import StoreError
+from gradewatch.errors import PaperError, StoreError
 from gradewatch.model import (
     Action,
     ActionKind,
@@ -40,6 +40,7 @@ from gradewatch.stores.sqlite import (
     audit,
     claim,
     control,
+    faults,
     ids,
     operate,
     purge,
@@ -53,12 +54,13 @@ from gradewatch.stores.sqlite import (
     undo,
     worker,
 )
+from gradewatch.stores.sqlite.connect import identity
 from gradewatch.stores.sqlite.papers import PaperFolder, is_part
 from gradewatch.stores.sqlite.providers import ProviderMemory
 from gradewatch.stores.sqlite.reader import Reader
 from gradewatch.stores.sqlite.writer import Writer
 
-CHUNK = 100  # rows repaired or undone in one write: some 10 ms of the write lock
+CHUNK = 200  # rows repaired or undone in one write: some 10 ms of the write lock
 PURGE_CHUNK = 50  # rows purged in one write: a job may have hundreds of papers
 
 
@@ -247,7 +249,17 @@ class SqliteStore(ProviderMemory):
 
     @asynccontextmanager
     async def paper(self, ref: PaperRef) -> AsyncIterator[Path]:
-        yield self._papers.find(ref)
+        yield self._find_paper(ref)
+
+    def _find_paper(self, ref: PaperRef) -> Path:
+        try:
+            return self._papers.find(ref)
+        except PaperError:
+            if (
+                identity(self.path) is None
+            ):  # the whole folder is away, an unmounted volume say: that is no paper's fault
+                raise faults.gone(self.path) from None
+            return self._papers.find(ref)  # it may have come back between the two looks
 
     # ---------------------------------------------------------------- Upkeep
 
