@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from gradewatch.app.watch import make_cycle
+from gradewatch.app.watching import make_cycle
 from gradewatch.board import Board
 from gradewatch.config import QueueSettings, Settings, Timeouts, WatchSettings
 from gradewatch.http import make_app, serve

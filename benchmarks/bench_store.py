@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.figures import Entry, percentile, worth_knowing
 from benchmarks.world import World, world
-from gradewatch.app.watch import make_cycle
+from gradewatch.app.watching import make_cycle
 from gradewatch.board import Board
 from gradewatch.config import RemediationSettings, Settings, WorkerSettings
 from gradewatch.config.settings import DEFAULT_BUDGETS, Budget

@@ -5,16 +5,15 @@ Each part is imported when it is first asked for, so that a worker does not pay 
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gradewatch.app.run import run, worker_children
+    from gradewatch.app.running import run, worker_children
     from gradewatch.app.stores import make_store, opened, opener
     from gradewatch.app.submit import submit_papers
-    from gradewatch.app.watch import look, make_cycle, once, watch
-    from gradewatch.app.work import work
+    from gradewatch.app.watching import look, make_cycle, once, watch
+    from gradewatch.app.working import work
 
 __all__ = [
     "look",
@@ -30,28 +29,23 @@ __all__ = [
     "worker_children",
 ]
 
+# Modules are named other than what they hold: an import binds a submodule to its parent under its own name.
 _HOMES = {
-    "run": "run",
-    "worker_children": "run",
+    "run": "running",
+    "worker_children": "running",
     "make_store": "stores",
     "opened": "stores",
     "opener": "stores",
     "submit_papers": "submit",
-    "look": "watch",
-    "make_cycle": "watch",
-    "once": "watch",
-    "watch": "watch",
-    "work": "work",
+    "look": "watching",
+    "make_cycle": "watching",
+    "once": "watching",
+    "watch": "watching",
+    "work": "working",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import_module(f"{__name__}.{_HOMES[name]}")
-    for public, home in _HOMES.items():
-        # An import binds a submodule to its parent: without this, `watch` would be the module from the second time on.
-        module = sys.modules.get(f"{__name__}.{home}")
-        if module and hasattr(module, public):
-            globals()[public] = getattr(module, public)
-    return globals()[name]
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

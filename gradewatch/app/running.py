@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from gradewatch.app.watch import watch
-from gradewatch.app.work import claimable
+from gradewatch.app.watching import watch
+from gradewatch.app.working import claimable
 from gradewatch.board import Board
 from gradewatch.config import Settings
 from gradewatch.platforms.process import ProcessPlatform
