@@ -72,6 +72,14 @@ bench: $(VENV)/dev.stamp ## Measure speed and memory; writes bench-report.json
 	@$(MAKE) chromium-part
 	@$(BIN)/python -m benchmarks
 
+.PHONY: bench-peers
+bench-peers: $(VENV)/dev.stamp postgres-part ## Measure our queue on PostgreSQL beside PgQueuer and Procrastinate
+	@echo "Installing PgQueuer and Procrastinate into $(VENV)-peers, an environment of their own"
+	@test -x $(VENV)-peers/bin/python || $(PYTHON) -m venv $(VENV)-peers
+	@$(VENV)-peers/bin/python -m pip install --disable-pip-version-check 'pgqueuer[asyncpg]==1.6.*' 'procrastinate==3.10.*' uvloop \
+	  >>$(LOG) 2>&1 || { tail -n 40 $(LOG); exit 1; }
+	@$(BIN)/python -m benchmarks.peers $(VENV)-peers/bin/python
+
 ##@ Release
 
 .PHONY: wheel
@@ -82,7 +90,7 @@ wheel: $(VENV)/dev.stamp ## Build the wheel into dist/
 
 .PHONY: clean
 clean: ## Remove what make made: .venv, dist, caches and reports
-	@rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .artifacts .coverage .coverage.*
+	@rm -rf $(VENV) $(VENV)-peers dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .artifacts .coverage .coverage.*
 	@rm -f demo-report.json bench-report.json
 	@find gradewatch tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 

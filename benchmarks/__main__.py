@@ -20,7 +20,19 @@ import structlog
 from benchmarks.figures import Entry
 
 REPORT = Path("bench-report.json")
-NAMES = ("supervised", "unsupervised", "probe", "jobs", "metrics", "page", "rest", "expire", "store", "providers")
+NAMES = (
+    "supervised",
+    "unsupervised",
+    "probe",
+    "jobs",
+    "metrics",
+    "page",
+    "rest",
+    "expire",
+    "store",
+    "providers",
+    "postgres",
+)
 QUIET = 0.25  # share of the processors that others may use, above which the figures are not to be trusted
 
 

@@ -39,11 +39,12 @@ def _configure(connection: sqlite3.Connection, now: Micros, writes: bool) -> Non
     connection.create_function("gw_now", 0, now, deterministic=True)
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA temp_store = MEMORY")
-    connection.execute("PRAGMA cache_size = -8000")
+    connection.execute(f"PRAGMA cache_size = {-32_000 if writes else -8_000}")  # KiB, taken only as far as it is used
     if writes:
         # FULL: what was acknowledged survives a power cut. WAL again, because a restored backup may have left it.
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        connection.execute("PRAGMA wal_autocheckpoint = 8000")  # 32 MB: a mass of repairs checkpoints a few times only
         connection.execute("PRAGMA journal_size_limit = 67108864")
     else:
         connection.execute("PRAGMA query_only = ON")

@@ -1,0 +1,345 @@
+"""The ports over a `Caller`: each method is one function of the schema, called in one round trip.
+
+How the functions are reached is the caller's business: over a connection here, over PostgREST elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
+
+from gradewatch.errors import Conflict, NotFound, StoreError
+from gradewatch.model import (
+    Action,
+    ActionKind,
+    AuditEntry,
+    BeatReply,
+    Claimed,
+    ControlFacts,
+    Credit,
+    Finish,
+    Job,
+    JobRef,
+    JobState,
+    LeaseGrant,
+    NewJob,
+    NewSession,
+    Outcome,
+    PaperResult,
+    Pause,
+    QueueStats,
+    Result,
+    Session,
+    StoreFacts,
+)
+from gradewatch.ports import Verb
+from gradewatch.stores.postgres import encode, rows, schema
+from gradewatch.stores.postgres.caller import Caller
+from gradewatch.stores.postgres.providers import ProviderMemory
+
+PAGE = 10_000  # the longest list one call may ask for
+ABREAST = 2  # chunks repaired at the same time: one is prepared while the other is written
+CHUNK = 500  # rows repaired, undone or purged in one statement: some 30 ms
+_UNSAID = {"requeue": "Queued again by hand.", "fail": "Failed by hand.", "cancel": "Cancelled by hand."}
+_FROM = {"requeue": "running, failed or cancelled", "fail": "pending or running", "cancel": "pending or running"}
+
+
+class FunctionStore(ProviderMemory):
+    """All of a store but its papers, its migrations and its wake-ups. See ports.Store for what each method promises."""
+
+    kind: str
+    place: str  # what messages call the store
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+
+    # ---------------------------------------------------------------- JobReader
+
+    async def check(self, queues: Sequence[str]) -> StoreFacts:
+        facts = await self._caller.call("check", queues=list(queues))
+        missing = schema.verify(self.place, facts)
+        now = rows.when(facts["now"])
+        offset = (now - datetime.now(UTC)).total_seconds()
+        ever = {queue: queue in facts["served"] for queue in queues}
+        return StoreFacts(self.kind, now, offset, missing_indexes=missing, session_ever=ever)
+
+    async def stats(self, queue: str) -> QueueStats:
+        return rows.stats(queue, await self._caller.call("stats", of_queue=queue))
+
+    async def overdue(
+        self, queue: str, state: JobState, age: float, *, kinds: Collection[str] | None, limit: int
+    ) -> list[JobRef]:
+        if state not in (JobState.PENDING, JobState.RUNNING):
+            raise ValueError(f"only pending and running jobs can be overdue, not {state.value} ones")
+        found = await self._caller.call(
+            "overdue",
+            of_queue=queue,
+            of_state=state.value,
+            age=encode.micros(age),
+            kinds=_listed(kinds),
+            most=_page(limit),
+        )
+        return [rows.job_ref(row) for row in found]
+
+    async def held(
+        self, queue: str, absent: Collection[str], *, kinds: Collection[str] | None, limit: int
+    ) -> list[JobRef]:
+        found = await self._caller.call(
+            "held", of_queue=queue, absent=list(absent), kinds=_listed(kinds), most=_page(limit)
+        )
+        return [rows.job_ref(row) for row in found]
+
+    async def sessions(self) -> list[Session]:
+        return [rows.session(row) for row in await self._caller.call("list_sessions")]
+
+    async def job(self, job_id: str) -> Job | None:
+        row = await self._caller.call("get_job", job=job_id)
+        return None if row is None else rows.job(row)
+
+    async def jobs(
+        self,
+        *,
+        queue: str | None = None,
+        state: JobState | None = None,
+        limit: int = 50,
+        before: str | None = None,
+    ) -> list[Job]:
+        of_state = None if state is None else state.value
+        found = await self._caller.call(
+            "list_jobs", of_queue=queue, of_state=of_state, most=_page(limit), before_id=before
+        )
+        return [rows.job(row) for row in found]
+
+    async def papers(self, job_id: str) -> list[PaperResult]:
+        return [rows.paper(row) for row in await self._caller.call("list_papers", job=job_id)]
+
+    # ---------------------------------------------------------------- JobWriter
+
+    async def submit(self, jobs: Sequence[NewJob]) -> list[str]:
+        """Raises PayloadError for a payload that JSON cannot hold; then none of them is submitted."""
+        made: list[str] = await self._caller.call("submit", new_jobs=encode.new_jobs(jobs))
+        return made
+
+    async def claim(self, session_id: str, queues: Sequence[str], kinds: Collection[str], limit: int) -> list[Job]:
+        claimed = await self._caller.call(
+            "claim", session=session_id, queues=list(queues), kinds=list(kinds), most=_page(limit)
+        )
+        if claimed is None:
+            raise Conflict(f"Session {session_id} has ended or never began: it may claim nothing. Open a new one.")
+        return [rows.job(row) for row in claimed]
+
+    async def progress(self, claim: Claimed, done: int, total: int, message: str = "") -> None:
+        held = await self._caller.call(
+            "progress", job=claim.id, held_token=claim.token, done=done, total=total, message=message
+        )
+        _require(held, claim)
+
+    async def credit_wait(self, claim: Claimed, seconds: float) -> None:
+        held = await self._caller.call("credit_wait", job=claim.id, held_token=claim.token, span=encode.micros(seconds))
+        _require(held, claim)
+
+    async def save_paper(self, claim: Claimed, result: PaperResult) -> None:
+        """Raises PayloadError for a detail that JSON cannot hold."""
+        paper, detail = encode.paper(result)
+        held = await self._caller.call("save_paper", job=claim.id, held_token=claim.token, paper=paper, detail=detail)
+        _require(held, claim)
+
+    async def finish(self, finishes: Sequence[Finish]) -> list[bool]:
+        held: list[bool] = await self._caller.call("finish", finishes=encode.finishes(finishes))
+        return held
+
+    async def repair(self, actions: Sequence[Action], *, sweep: str, by: str) -> list[Result]:
+        """In chunks, so that no statement takes long, a few of them at a time. Once a chunk is written, a fault in
+        another is reported as FAILED results rather than raised: what was done must not be forgotten."""
+        chunks = [actions[start : start + CHUNK] for start in range(0, len(actions), CHUNK)]
+        results: list[Result] = []
+        faults: list[StoreError] = []
+        for group in (chunks[start : start + ABREAST] for start in range(0, len(chunks), ABREAST)):
+            answers: list[list[Result] | StoreError]
+            if not faults:
+                answers = await asyncio.gather(*(self._repair(chunk, sweep, by) for chunk in group))
+                faults = [answer for answer in answers if isinstance(answer, StoreError)]
+                if len(faults) == len(group) and not results:
+                    raise faults[0]
+            else:
+                answers = [faults[0] for _ in group]
+            for chunk, answer in zip(group, answers, strict=True):
+                results += _failed(chunk, answer) if isinstance(answer, StoreError) else answer
+        return results
+
+    async def _repair(self, chunk: Sequence[Action], sweep: str, by: str) -> list[Result] | StoreError:
+        try:
+            answers = await self._caller.call("repair", actions=encode.actions(chunk), in_sweep=sweep, by_whom=by)
+        except StoreError as error:
+            return error
+        return [
+            Result(action, Outcome.APPLIED if applied else Outcome.NOOP, detail)
+            for action, (applied, detail) in zip(chunk, answers, strict=True)
+        ]
+
+    async def operate(
+        self,
+        job_id: str,
+        verb: Verb,
+        *,
+        by: str,
+        sweep: str,
+        message: str,
+        seen: tuple[JobState, int] | None = None,
+    ) -> Job:
+        """Requeue, fail or cancel one job by hand. `seen` is the (state, token) the person decided on; None: as it
+        is now. Raises NotFound, and Conflict when the job's state does not allow it or is no longer as seen."""
+        if verb not in _FROM:
+            raise ValueError(f"{verb!r} is none of {', '.join(_FROM)}")
+        state, token = (None, None) if seen is None else (seen[0].value, seen[1])
+        answer = await self._caller.call(
+            "operate",
+            job=job_id,
+            verb=verb,
+            by_whom=by,
+            in_sweep=sweep,
+            message=message or _UNSAID[verb],
+            seen_state=state,
+            seen_token=token,
+        )
+        match answer.get("problem"):
+            case None:
+                return rows.job(answer["job"])
+            case "absent":
+                raise NotFound(f"There is no job {job_id}: check the id, or it was purged after its retention time.")
+            case "moved":
+                raise Conflict(f"Job {job_id} is {answer['state']} by now and was {state}: look again, then decide.")
+        raise Conflict(
+            f"Job {job_id} is {answer['state']}; only a {_FROM[verb]} job can be put to {verb!r}. It is untouched."
+        )
+
+    # ---------------------------------------------------------------- Sessions
+
+    async def open_session(self, new: NewSession) -> str:
+        words = ("name", "host", "version", "target", "incarnation", "http")
+        about = {word: encode.text(getattr(new, word)) for word in words}
+        queues = [encode.text(queue) for queue in new.queues]
+        session = encode.dump({**about, "queues": queues, "slots": new.slots, "pid": new.pid})
+        made: str = await self._caller.call("open_session", session=session)
+        return made
+
+    async def beat(self, session_id: str, *, loop_age: float, busy: int) -> BeatReply:
+        held = await self._caller.call("beat", session=session_id, pulse_age=loop_age, busy_slots=busy)
+        if held is None:
+            return BeatReply(session_open=False, held=frozenset())
+        return BeatReply(session_open=True, held=frozenset(Claimed(job_id, token) for job_id, token in held))
+
+    async def end_session(self, session_id: str, reason: str, *, beats: int | None = None) -> bool:
+        ended: bool = await self._caller.call("end_session", session=session_id, reason=reason, beats_read=beats)
+        return ended
+
+    # ---------------------------------------------------------------- AuditLog
+
+    async def record(self, action: Action, outcome: Outcome, *, sweep: str, by: str, detail: str = "") -> int:
+        entry = {
+            "sweep": sweep,
+            "by": by,
+            "action": action.kind.value,
+            "queue": action.queue,
+            "subject": action.subject,
+            "outcome": outcome.value,
+            "reason": action.reason.value,
+            "message": f"{action.message} ({detail})" if detail else action.message,
+        }
+        words = encode.dump({name: encode.text(word) for name, word in entry.items()})
+        made: int = await self._caller.call("record", entry=words)
+        return made
+
+    async def amend(self, audit_id: int, *, outcome: Outcome | None = None, verified: bool | None = None) -> None:
+        """Conflict: there is no such entry (any more)."""
+        word = None if outcome is None else outcome.value
+        if not await self._caller.call("amend", entry=audit_id, new_outcome=word, new_verified=verified):
+            raise Conflict(f"There is no audit entry {audit_id}: it may have been purged.")
+
+    async def audit(
+        self, *, limit: int = 100, sweep: str | None = None, subject: str | None = None, before: int | None = None
+    ) -> list[AuditEntry]:
+        end = None if before is None else max(0, min(before, encode.LARGEST))
+        found = await self._caller.call(
+            "list_audit", most=_page(limit), of_sweep=sweep, of_subject=subject, before_id=end
+        )
+        return [rows.audit_entry(row) for row in found]
+
+    async def undo(self, sweep: str, *, by: str) -> list[tuple[AuditEntry, bool]]:
+        undone: list[tuple[AuditEntry, bool]] = []
+        while True:
+            end = undone[-1][0].id if undone else encode.LARGEST
+            chunk = await self._caller.call("undo", of_sweep=sweep, by_whom=by, before_id=end, most=CHUNK)
+            undone += [(rows.audit_entry(one["entry"]), one["done"]) for one in chunk]
+            if len(chunk) < CHUNK:
+                return undone
+
+    # ---------------------------------------------------------------- Control and Leases
+
+    async def control(self, windows: Mapping[ActionKind, float]) -> ControlFacts:
+        spans = encode.dump({action.value: encode.micros(window) for action, window in windows.items()})
+        return rows.control(await self._caller.call("control", windows=spans))
+
+    async def pause(self, seconds: float | None, *, by: str, reason: str = "") -> Pause:
+        length = None if seconds is None else encode.micros(seconds)
+        return rows.pause(await self._caller.call("pause", length=length, by_whom=by, why=reason))
+
+    async def resume(self, *, by: str) -> bool:
+        ended: bool = await self._caller.call("resume", by_whom=by)
+        return ended
+
+    async def add_credit(self, credit: Credit) -> None:
+        await self._caller.call(
+            "add_credit", of_kind=credit.kind, from_time=credit.start.isoformat(), to_time=credit.end.isoformat()
+        )
+
+    async def acquire(self, name: str, holder: str, ttl: float) -> LeaseGrant | None:
+        term = await self._caller.call("acquire", lease=name, by_holder=holder, length=encode.micros(ttl))
+        return None if term is None else LeaseGrant(name, holder, term, ttl)
+
+    async def release(self, name: str, holder: str) -> None:
+        await self._caller.call("release", lease=name, by_holder=holder)
+
+    # ---------------------------------------------------------------- Upkeep
+
+    async def purge(self, *, finished_age: float, audit_age: float, limit: int) -> int:
+        """At most `limit` rows a call, in small statements; then the paper files that no job refers to any more."""
+        ages = {"jobs": finished_age, "sessions": finished_age, "audit": audit_age}
+        ages |= dict.fromkeys(("pages", "spending"), finished_age)
+        gone = 0
+        for what, age in ages.items():
+            gone += await self._purge_kind(what, age, limit - gone)
+        await self._caller.call("purge_credits")
+        while await self._caller.call("purge_files", most=CHUNK):
+            pass
+        return gone
+
+    async def _purge_kind(self, what: str, age: float, limit: int) -> int:
+        gone = 0
+        while gone < limit:
+            size = min(CHUNK, limit - gone)
+            went: int = await self._caller.call("purge", what=what, age=encode.micros(age), most=size)
+            gone += went
+            if went < size:
+                break
+        return gone
+
+
+def _failed(chunk: Sequence[Action], error: StoreError) -> list[Result]:
+    return [Result(action, Outcome.FAILED, str(error)) for action in chunk]
+
+
+def _page(limit: int) -> int:
+    return max(0, min(limit, PAGE))
+
+
+def _listed(kinds: Collection[str] | None) -> list[str] | None:
+    return None if kinds is None else list(kinds)
+
+
+def _require(held: bool, claim: Claimed) -> None:
+    if not held:
+        raise Conflict(
+            f"Job {claim.id} is no longer held with token {claim.token}: stop working on it. It is untouched."
+        )

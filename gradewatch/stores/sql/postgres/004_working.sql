@@ -1,0 +1,130 @@
+-- What a worker writes: about the jobs it holds, each write fenced by the token it claimed with, and about itself.
+
+-- False: the claim is no longer held, and nothing was written.
+CREATE OR REPLACE FUNCTION gradewatch.progress(job text, held_token bigint, done bigint, total bigint, message text)
+RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = gradewatch, pg_temp SET jit = off
+SET enable_seqscan = off AS $$
+BEGIN
+  UPDATE jobs SET progress_done = done, progress_total = total, status_message = message, updated_at = clock()
+  WHERE id = job AND state = 'running' AND token = held_token;
+  RETURN FOUND;
+END $$;
+
+-- Time in which this claim waited for a provider, in microseconds: the larger figure holds. False: no longer held.
+CREATE OR REPLACE FUNCTION gradewatch.credit_wait(job text, held_token bigint, span bigint) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = gradewatch, pg_temp SET jit = off SET enable_seqscan = off AS $$
+BEGIN
+  UPDATE jobs SET waited = greatest(waited, span) WHERE id = job AND state = 'running' AND token = held_token;
+  RETURN FOUND;
+END $$;
+
+-- paper: {idx, name, status, marks, max_marks, code, message}; detail: JSON. False: no longer held.
+CREATE OR REPLACE FUNCTION gradewatch.save_paper(job text, held_token bigint, paper json, detail text) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = gradewatch, pg_temp SET jit = off SET enable_seqscan = off AS $$
+DECLARE
+  in_queue text;
+  written bigint;
+  given record;
+BEGIN
+  SELECT queue INTO in_queue FROM jobs WHERE id = job AND state = 'running' AND token = held_token FOR NO KEY UPDATE;
+  IF NOT FOUND THEN
+    RETURN false;
+  END IF;
+  SELECT * INTO given FROM json_to_record(paper) AS p (
+    idx bigint, name text, status text, marks float8, max_marks float8, code text, message text);
+  INSERT INTO papers AS p (job_id, idx, name, status, marks, max_marks, detail, error_code, error_message)
+  VALUES (job, given.idx, given.name, given.status, given.marks, given.max_marks, detail::json,
+          given.code, given.message)
+  ON CONFLICT (job_id, idx) DO UPDATE SET
+    name = excluded.name, status = excluded.status, marks = excluded.marks, max_marks = excluded.max_marks,
+    detail = excluded.detail, error_code = excluded.error_code, error_message = excluded.error_message,
+    times_written = p.times_written + 1
+  RETURNING times_written INTO written;
+  UPDATE jobs SET progress_done = progress_done + (written = 1)::int, updated_at = clock() WHERE id = job;
+  INSERT INTO deltas (queue, name, amount) VALUES (in_queue, 'paper:' || given.status, 1);
+  RETURN true;
+END $$;
+
+-- finishes: [{id, token, kind, result (JSON as a string), code, message, delay (microseconds)}]; answers which of them
+-- were still held. A retry without an attempt left is a failure. On a release run_at stays: the job has waited
+-- since it was eligible.
+CREATE OR REPLACE FUNCTION gradewatch.finish(finishes json) RETURNS json
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = gradewatch, pg_temp SET jit = off SET enable_seqscan = off
+SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+DECLARE
+  moment timestamptz := clock();
+  places bigint[];
+BEGIN
+  WITH given AS MATERIALIZED (
+    SELECT * FROM ROWS FROM (json_to_recordset(finishes) AS (
+      id text, token bigint, kind text, result text, code text, message text, delay bigint))
+    WITH ORDINALITY AS g (id, token, kind, result, code, message, delay, place)
+  ), once AS MATERIALIZED ( -- a second finish of one claim comes too late
+    SELECT DISTINCT ON (id, token) * FROM given ORDER BY id, token, place
+  ), held AS MATERIALIZED ( -- locked in order of id, as everywhere, so that no two wait for each other
+    SELECT once.place, once.id, once.result, once.code, once.message, once.delay, jobs.queue,
+           CASE WHEN once.kind = 'retry' AND jobs.attempt >= jobs.max_attempts THEN 'fail' ELSE once.kind END AS kind
+    FROM once JOIN jobs ON jobs.id = once.id AND jobs.state = 'running' AND jobs.token = once.token
+    ORDER BY jobs.id FOR NO KEY UPDATE OF jobs
+  ), changed AS (
+    UPDATE jobs SET
+      state = CASE held.kind WHEN 'succeed' THEN 'succeeded' WHEN 'fail' THEN 'failed' ELSE 'pending' END,
+      finished_at = CASE WHEN held.kind IN ('succeed', 'fail') THEN moment END,
+      result = CASE WHEN held.kind IN ('succeed', 'fail') THEN held.result::json ELSE jobs.result END,
+      error_code = CASE WHEN held.kind = 'release' THEN jobs.error_code ELSE held.code END,
+      error_message = CASE WHEN held.kind = 'release' THEN jobs.error_message ELSE held.message END,
+      run_at = CASE WHEN held.kind = 'retry' THEN moment + span(held.delay) ELSE jobs.run_at END,
+      attempt = jobs.attempt - (held.kind = 'release')::int,
+      session_id = CASE WHEN held.kind IN ('succeed', 'fail') THEN jobs.session_id END,
+      started_at = CASE WHEN held.kind IN ('succeed', 'fail') THEN jobs.started_at END,
+      updated_at = moment
+    FROM held WHERE jobs.id = held.id
+  ), worked AS ( -- only a worker's own finish shows that work gets done; what a repair fails must not look like it
+    INSERT INTO deltas (queue, name, amount, at)
+    SELECT queue, 'worked', count(*), moment FROM held WHERE kind IN ('succeed', 'fail') GROUP BY queue
+  )
+  SELECT coalesce(array_agg(place), '{}') INTO places FROM held;
+  RETURN (SELECT coalesce(json_agg(place = ANY (places) ORDER BY place), '[]')
+          FROM generate_series(1::bigint, json_array_length(finishes)) AS place);
+END $$;
+
+-- session: {name, queues, slots, host, pid, version, target, incarnation, http}; answers its id.
+CREATE OR REPLACE FUNCTION gradewatch.open_session(session json) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = gradewatch, pg_temp SET jit = off AS $$
+DECLARE
+  made text := make_id();
+BEGIN
+  INSERT INTO sessions (id, name, queues, slots, host, pid, version, target, incarnation, http, started_at, beat_at)
+  SELECT made, name, queues, slots, host, pid, version, target, incarnation, http, clock(), clock()
+  FROM json_to_record(session) AS s (name text, queues json, slots bigint, host text, pid bigint, version text,
+                                     target text, incarnation text, http text);
+  INSERT INTO served_queues (queue, first_at)
+  SELECT DISTINCT queue, clock() FROM json_array_elements_text(session -> 'queues') AS queue ORDER BY queue
+  ON CONFLICT DO NOTHING;
+  RETURN made;
+END $$;
+
+-- Answers the claims still held as [[id, token]], or null where the session has ended. They are read after the beat was
+-- written, in its transaction.
+CREATE OR REPLACE FUNCTION gradewatch.beat(session text, pulse_age float8, busy_slots bigint) RETURNS json
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = gradewatch, pg_temp SET jit = off SET enable_seqscan = off AS $$
+BEGIN
+  PERFORM set_config('synchronous_commit', 'off', true); -- a beat that a crash takes away is followed by the next
+  UPDATE sessions SET beats = beats + 1, beat_at = clock(), loop_age = pulse_age, busy = busy_slots
+  WHERE id = session AND ended_at IS NULL;
+  IF NOT FOUND THEN
+    RETURN NULL;
+  END IF;
+  PERFORM fold(1000);
+  RETURN (SELECT coalesce(json_agg(json_build_array(id, token)), '[]')
+          FROM jobs WHERE state = 'running' AND session_id = session);
+END $$;
+
+-- False: it had ended already, or has beaten since `beats_read`.
+CREATE OR REPLACE FUNCTION gradewatch.end_session(session text, reason text, beats_read bigint) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = gradewatch, pg_temp SET jit = off AS $$
+BEGIN
+  UPDATE sessions SET ended_at = clock(), end_reason = reason, busy = 0
+  WHERE id = session AND ended_at IS NULL AND (beats_read IS NULL OR beats = beats_read);
+  RETURN FOUND;
+END $$;
