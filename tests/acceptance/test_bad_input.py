@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from chaos_kit import EXAM, TYPED, Scene, Service, later, until
 from PIL import Image
+from real_parts import need
 
 from gradewatch.model import JobState, NewJob
 
@@ -103,12 +104,12 @@ async def test_a_file_that_is_no_database(scene: Scene) -> None:
 
 @pytest.fixture
 def small_disk(scene: Scene) -> Iterator[Path]:
-    """A disk of a few megabytes. Where none can be mounted, the test of failing writes below stands for it."""
+    """A disk of a few megabytes."""
     folder = Path(tempfile.mkdtemp(prefix="gradewatch-disk-"))
     mount = ["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(folder)]
     try:
-        if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
-            pytest.skip("no disk can be mounted here: that takes root and CAP_SYS_ADMIN")
+        mounted = os.geteuid() == 0 and subprocess.run(mount, capture_output=True, check=False).returncode == 0
+        need("A disk to fill", mounted, "run as root with CAP_SYS_ADMIN, so that a small one can be mounted")
         yield folder
     finally:
         for process in scene.processes():

@@ -68,11 +68,10 @@ class Pooler:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._clients.add(writer)
         try:
-            if await _greet(reader, writer):
-                while True:
-                    await self._transaction(reader, writer, await _message(reader))
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass  # the client has gone
+            with suppress(asyncio.IncompleteReadError, ConnectionError):  # until the client has gone
+                if await _greet(reader, writer):
+                    while True:
+                        await self._transaction(reader, writer, await _message(reader))
         finally:
             self._clients.discard(writer)
             writer.close()
