@@ -24,9 +24,12 @@ from gradewatch.model import (
     Known,
     QueueFacts,
     Session,
+    Severity,
+    Sight,
     Snapshot,
     Target,
     Unknown,
+    WorkerReading,
     WorkerVerdict,
 )
 from gradewatch.verdicts import HeartbeatTimeouts, absent
@@ -37,6 +40,9 @@ CAUSES = (  # which finding explains a job's wait to the person who reads its er
     Code.WORKER_WEDGED,
     Code.WORKERS_SATURATED,
 )
+NOBODY = (Code.WORKER_NEVER_SEEN, Code.WORKER_NOT_RUNNING)  # of a queue: no live worker serves it
+OWN_ENDS = ("drained", "stopped")  # how the end of a session begins that its worker ended itself
+CLOCKS = 5.0  # seconds by which the ages of a process and of its session may differ: two clocks, two moments
 HUNG = 2.0  # heartbeat timeouts of silence after which a process that is still there counts as hung
 
 
@@ -67,52 +73,78 @@ def decide(snapshot: Snapshot, diagnosis: Diagnosis, settings: Settings) -> tupl
 def _restarts(snapshot: Snapshot, diagnosis: Diagnosis, control: ControlFacts, settings: Settings) -> Iterator[Action]:
     if not isinstance(snapshot.platform, Known):
         return
-    wedged = {f.subject for f in diagnosis.findings if f.code is Code.WORKER_WEDGED}
     for target in snapshot.platform.value:
-        if not target.wanted or given_up(target.name, control):
+        if not target.wanted or target.incurable or given_up(target.name, control):
             continue
-        why = _why_restart(target, snapshot, wedged, settings)
+        why = _why_restart(target, snapshot, diagnosis, settings)
         if why and (not target.running or in_flight(target.name, control) is None):
             reason, message = why
             queue = target.queues[0] if target.queues else ""
             yield Action(ActionKind.RESTART, queue, reason, message, target=target.name, incarnation=target.incarnation)
 
 
-def _why_restart(target: Target, snapshot: Snapshot, wedged: set[str], settings: Settings) -> tuple[Code, str] | None:
+def _why_restart(
+    target: Target, snapshot: Snapshot, diagnosis: Diagnosis, settings: Settings
+) -> tuple[Code, str] | None:
     """The evidence that this place needs a new process, or None. Silence alone is never enough within start_grace."""
     if not target.running:
         return _death(target.last_exit), f"{target.name} {target.last_exit or 'is not running'}"
     if target.running_seconds < settings.remediation.start_grace or isinstance(snapshot.workers, Unknown):
         return None
-    lives = [w for w in snapshot.workers.value if _fills(w.session, target)]
+    lives = [w for w in snapshot.workers.value if _fills(w, target, snapshot)]
     if not lives:
-        return _never_opened(target, settings)
+        return _never_opened(target, diagnosis, settings)
     newest = max(lives, key=lambda w: w.session.started_at)
-    silent = newest.store_silent_seconds if snapshot.single else newest.silent_seconds
+    silent = min(_silent(w, snapshot) for w in (lives if target.sight is Sight.NONE else [newest]))
     if silent > HUNG * HeartbeatTimeouts(settings)[newest.session]:
-        return Code.WORKER_NOT_RUNNING, (
-            f"{target.name} hangs: its process is there, but it has not beaten for {silent:.0f} s"
-        )
-    if newest.session.name in wedged:
+        return Code.WORKER_NOT_RUNNING, f"{target.name} {_hangs(target)}, but it has not beaten for {silent:.0f} s"
+    if any(f.code is Code.WORKER_WEDGED and f.subject == newest.session.name for f in diagnosis.findings):
         return Code.WORKER_WEDGED, f"{target.name} is alive and idle while work waits"
     return None
 
 
-def _fills(session: Session, target: Target) -> bool:
-    """Does this session belong to the present life of that place? A platform without incarnations knows names only."""
-    if target.incarnation:
+def _silent(worker: WorkerReading, snapshot: Snapshot) -> float:
+    return worker.store_silent_seconds if snapshot.single else worker.silent_seconds
+
+
+def _hangs(target: Target) -> str:
+    if target.sight is Sight.NONE:
+        return "cannot be looked into by its platform"
+    return "hangs: its process is there"
+
+
+def _fills(worker: WorkerReading, target: Target, snapshot: Snapshot) -> bool:
+    """Does this session belong to the present life of that place? Where sessions do not carry the life's name, they
+    carry the place's; one older than the process belongs to an earlier life, and one that its worker closed itself
+    says nothing where nobody sees the process: it may have been stopped on purpose."""
+    session = worker.session
+    if target.sight is Sight.LIFE and target.incarnation:
         return session.incarnation == target.incarnation
-    return session.target == target.name
+    if session.target != target.name:
+        return False
+    if target.sight is Sight.PROCESS and isinstance(snapshot.store, Known):
+        return (snapshot.store.value.now - session.started_at).total_seconds() <= target.running_seconds + CLOCKS
+    return target.sight is not Sight.NONE or not _left_by_itself(session)
 
 
-def _never_opened(target: Target, settings: Settings) -> tuple[Code, str] | None:
+def _left_by_itself(session: Session) -> bool:
+    return session.ended_at is not None and session.end_reason.startswith(OWN_ENDS)
+
+
+def _never_opened(target: Target, diagnosis: Diagnosis, settings: Settings) -> tuple[Code, str] | None:
+    """Nobody came: the process has had its time. Where its platform cannot see one, a worker that does not say which
+    place it fills may be there all the same; so then nobody at all may serve a queue in which work waits."""
     limits = settings.remediation
     if target.running_seconds <= limits.verify + limits.start_grace:
         return None
-    return (
-        Code.WORKER_NOT_RUNNING,
-        f"{target.name} has run for {target.running_seconds:.0f} s without opening a session",
-    )
+    if target.sight is not Sight.NONE:
+        words = f"has run for {target.running_seconds:.0f} s without opening a session"
+        return Code.WORKER_NOT_RUNNING, f"{target.name} {words}"
+    for finding in diagnosis.findings:
+        deserted = finding.code in NOBODY and finding.severity is Severity.CRITICAL
+        if deserted and finding.subject in target.queues:
+            return finding.code, f"{target.name} should work on {finding.subject}, where work waits and no worker is"
+    return None
 
 
 def _death(cause: ExitCause | None) -> Code:

@@ -303,9 +303,10 @@ class WorkerControl(Protocol):
         """Raises PlatformError when the platform does not answer."""
         ...
 
-    async def restart(self, target: str, incarnation: str) -> str:
-        """Restart that incarnation of the target and return the new one's identity. Raises Conflict when the
-        target is no longer that incarnation, PlatformError when the platform refused."""
+    async def restart(self, target: str, incarnation: str, *, reason: str = "") -> str:
+        """Restart that incarnation of the target and return the new one's identity, or what is known of it. `reason`
+        is for whoever reads the platform's own records. Raises Conflict when the target is no longer that incarnation,
+        PlatformError when the platform refused."""
         ...
 
     def on_event(self, wake: Callable[[], None]) -> None:

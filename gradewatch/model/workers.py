@@ -100,12 +100,21 @@ class Exit:
     cause: ExitCause
 
 
+class Sight(StrEnum):
+    """How much a platform sees of a place, and so how a session is found to belong to the life that is there now."""
+
+    LIFE = "life"  # each life has a name of its own, and its session carries it
+    PROCESS = "process"  # it sees the process and its age; sessions carry only the place's name
+    NONE = "none"  # it cannot tell whether anything runs there: what the place's sessions do is all the evidence
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """One worker place on a platform (a supervised child, a pod): what can be restarted.
 
     `running_seconds` is the age of its present incarnation; `exits` are the recent ends, newest last,
-    as (seconds ago, lifetime in seconds, cause).
+    as (seconds ago, lifetime in seconds, cause). With Sight.NONE, `running` says only that nothing speaks against it,
+    and `running_seconds` how long this watch has seen no restart of it.
     """
 
     name: str
@@ -118,6 +127,8 @@ class Target:
     exits: tuple[Exit, ...] = ()
     incarnation: str = ""  # which life of this place is running; a session carries the same word
     ended_incarnations: tuple[str, ...] = ()  # lives this platform saw end, newest last: proof of death
+    sight: Sight = Sight.LIFE
+    incurable: str = ""  # why a restart would not make it run, and what would; empty: one may
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,8 @@ async def _amend(audit: AuditLog, audit_id: int, outcome: Outcome) -> None:
 async def _act(platform: WorkerControl, action: Action) -> tuple[Outcome, str]:
     try:
         async with asyncio.timeout(DEADLINE):
-            return Outcome.APPLIED, await platform.restart(action.target or "", action.incarnation)
+            told = f"{action.reason.value}: {action.message}"
+            return Outcome.APPLIED, await platform.restart(action.target or "", action.incarnation, reason=told)
     except Conflict as error:
         return Outcome.NOOP, str(error)
     except PlatformError as error:

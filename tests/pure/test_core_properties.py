@@ -14,7 +14,7 @@ from world import decided, diagnosed, read, ruled, world
 
 from gradewatch.history import late_by
 from gradewatch.limits import rule
-from gradewatch.model import ActionKind, Code, Credit, JobState, Known, Pause, Snapshot, Target, Verdict
+from gradewatch.model import ActionKind, Code, Credit, JobState, Known, Pause, Sight, Snapshot, Target, Verdict
 from gradewatch.schedule import MARGIN, next_wake
 
 examples = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -137,6 +137,23 @@ def test_rule_5_with_the_sessions_unread_only_dead_processes_and_late_jobs_are_a
 @given(worlds(platform=unread, observe_only=st.just(False)), any_settings)
 def test_rule_5_with_the_platform_unread_nothing_is_restarted(seen, by):
     assert ActionKind.RESTART not in {a.kind for a in decided(seen, by)}
+
+
+@examples
+@given(acting, any_settings)
+def test_a_place_that_no_restart_would_cure_is_left_alone(seen, by):
+    incurable = {t.name for t in listed(seen) if t.incurable}
+    assert not incurable & {a.subject for a in decided(seen, by)}
+
+
+@examples
+@given(acting, any_settings)
+def test_where_the_platform_sees_no_process_no_place_is_restarted_in_which_a_worker_beats(seen, by):
+    if isinstance(seen.workers, Known):
+        blind = {t.name for t in listed(seen) if t.running and t.sight is Sight.NONE}
+        beating = {w.session.target for w in seen.workers.value if w.silent_seconds < 15 and not w.session.ended_at}
+        hung = {a.subject for a in decided(seen, by) if a.reason is not Code.WORKER_WEDGED}
+        assert not blind & beating & hung
 
 
 @examples
