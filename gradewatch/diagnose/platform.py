@@ -33,8 +33,7 @@ def _down(target: Target) -> Finding:
         target.name,
         f"{target.name} is not running: {target.last_exit or 'it was never started'}",
         tuple(_line(e) for e in target.exits[-3:]) or ("the platform has no process for it",),
-        target.incurable
-        or "It is restarted as far as cool-down and budget allow, and its jobs are taken back. If it does not stay up, "
+        "It is restarted as far as cool-down and budget allow, and its jobs are taken back. If it does not stay up, "
         "read its last log lines.",
         "gradewatch audit",
         queue=target.queues[0] if target.queues else None,

@@ -128,7 +128,6 @@ class Target:
     incarnation: str = ""  # which life of this place is running; a session carries the same word
     ended_incarnations: tuple[str, ...] = ()  # lives this platform saw end, newest last: proof of death
     sight: Sight = Sight.LIFE
-    incurable: str = ""  # why a restart would not make it run, and what would; empty: one may
 
 
 @dataclass(frozen=True, slots=True)
