@@ -74,7 +74,7 @@ def _restarts(snapshot: Snapshot, diagnosis: Diagnosis, control: ControlFacts, s
     if not isinstance(snapshot.platform, Known):
         return
     for target in snapshot.platform.value:
-        if not target.wanted or target.incurable or given_up(target.name, control):
+        if not target.wanted or target.no_restart or given_up(target.name, control):
             continue
         why = _why_restart(target, snapshot, diagnosis, settings)
         if why and (not target.running or in_flight(target.name, control) is None):

@@ -66,7 +66,7 @@ class Places:
     async def targets(self) -> Sequence[Target]:
         return tuple(self.there.values())
 
-    async def restart(self, target: str, incarnation: str, *, reason: str = "") -> str:
+    async def restart(self, target: str, incarnation: str) -> str:
         if self.before is not None:
             await self.before()
         if self.refusal is not None:

@@ -53,12 +53,15 @@ from gradewatch.model.workers import (
     ExitCause,
     ExitKind,
     NewSession,
+    Right,
     Session,
     Sight,
     Target,
     Verdict,
     WorkerReading,
     WorkerVerdict,
+    group_of,
+    life_of,
 )
 
 __all__ = [
@@ -102,6 +105,7 @@ __all__ = [
     "Reading",
     "RestartRecord",
     "Result",
+    "Right",
     "Ruling",
     "Session",
     "Severity",
@@ -113,4 +117,6 @@ __all__ = [
     "Verdict",
     "WorkerReading",
     "WorkerVerdict",
+    "group_of",
+    "life_of",
 ]

@@ -16,7 +16,7 @@ from gradewatch.platforms.unseen import Seen, Unseen
 PLACEHOLDER = "{target}"
 RUNNING, DOWN = 0, (1, 2, 3)  # exit codes of a status command, as the Linux Standard Base has them for `status`
 LOOK = 4.0  # seconds a look may take at most: a probe has five
-WORDS = {"running", "wanted", "running_seconds", "incarnation", "pid", "exit_code", "reason", "incurable"}
+WORDS = {"running", "wanted", "running_seconds", "incarnation", "pid", "exit_code", "reason", "no_restart"}
 
 
 class CommandPlatform:
@@ -48,7 +48,7 @@ class CommandPlatform:
                 raise one
         return tuple(one for one in found if isinstance(one, Target))
 
-    async def restart(self, target: str, incarnation: str, *, reason: str = "") -> str:
+    async def restart(self, target: str, incarnation: str) -> str:
         """Raises Conflict when the status command tells of another incarnation; PlatformError when it fails."""
         if target not in self._unseen:
             raise PlatformError(f"There is no target {target!r} here, only: {', '.join(self._names)}")
@@ -91,7 +91,7 @@ def _sighting(name: str, told: Mapping[str, Any], seen: Seen) -> Sighting:
         pid=told.get("pid"),
         wanted=told.get("wanted", True),
         ended=None if running else Exit(seen.seconds, age, _cause(told)),
-        incurable=told.get("incurable", ""),
+        no_restart=told.get("no_restart", ""),
     )
 
 
@@ -121,7 +121,7 @@ def _checked(name: str, ran: Ran) -> dict[str, Any]:
         told = None
     kinds: Mapping[str, type | tuple[type, ...]] = {
         "running": bool, "wanted": bool, "running_seconds": (int, float), "incarnation": str, "pid": int,
-        "exit_code": int, "reason": str, "incurable": str,
+        "exit_code": int, "reason": str, "no_restart": str,
     }  # fmt: skip
     if isinstance(told, dict) and isinstance(told.get("running"), bool) and told.keys() <= WORDS:
         wrong = [key for key, value in told.items() if not _is(value, kinds[key])]

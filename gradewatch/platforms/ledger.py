@@ -28,7 +28,8 @@ class Sighting:
     wanted: bool = True
     ended: Exit | None = None
     restarts: int | None = None
-    incurable: str = ""
+    problem: str = ""
+    no_restart: str = ""
 
 
 @dataclass(slots=True)
@@ -66,7 +67,8 @@ class Ledger:
             incarnation=seen.incarnation,
             ended_incarnations=tuple(ended) if sight is Sight.LIFE else (),
             sight=sight,
-            incurable=seen.incurable,
+            problem=seen.problem,
+            no_restart=seen.no_restart,
         )
 
     def _compare(

@@ -14,7 +14,7 @@ class NoPlatform:
     async def targets(self) -> Sequence[Target]:
         return ()
 
-    async def restart(self, target: str, incarnation: str, *, reason: str = "") -> str:
+    async def restart(self, target: str, incarnation: str) -> str:
         """Raises PlatformError, always: there is nothing to restart with."""
         raise PlatformError(
             f'Worker "{target}" cannot be restarted, because no platform is configured: gradewatch does not know how '

@@ -76,7 +76,7 @@ class ProcessPlatform:
     async def targets(self) -> Sequence[Target]:
         return tuple(place.target(self._queues) for place in self._places.values())
 
-    async def restart(self, target: str, incarnation: str, *, reason: str = "") -> str:
+    async def restart(self, target: str, incarnation: str) -> str:
         """End that incarnation if it still runs (RESTART_GRACE seconds after SIGTERM by SIGKILL) and start another.
 
         Raises Conflict when the target is no longer that incarnation, or is being stopped on purpose;

@@ -65,7 +65,7 @@ class RenderPlatform:
     async def targets(self) -> Sequence[Target]:
         return tuple([await self._target(name, service) for name, service in self._services.items()])
 
-    async def restart(self, target: str, incarnation: str, *, reason: str = "") -> str:
+    async def restart(self, target: str, incarnation: str) -> str:
         """Raises Conflict when the service is suspended or deployed anew meanwhile; PlatformError."""
         service = self._services.get(target)
         if service is None:
@@ -153,6 +153,8 @@ def _target(unseen: Unseen, facts: Facts) -> Target:
             running=False,
             running_seconds=0.0,
             last_exit=ExitCause(ExitKind.GONE, detail=why),
-            incurable="A restart would start nothing: read that deploy's log in Render's dashboard, and mend it.",
+            problem=why,
+            fix="Read that deploy's log in Render's dashboard, mend it, and deploy again.",
+            no_restart="a restart would start nothing: no deploy of it is live",
         )
     return target

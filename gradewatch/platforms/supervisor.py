@@ -66,7 +66,7 @@ class SupervisorPlatform:
             chosen |= {name_of(i): i for i in found}
         return tuple(self._ledger.target(sighting(info), Sight.PROCESS) for info in chosen.values())
 
-    async def restart(self, target: str, incarnation: str, *, reason: str = "") -> str:
+    async def restart(self, target: str, incarnation: str) -> str:
         """SIGTERM, SIGKILL, then start it, unless supervisord has done so already. Raises Conflict, PlatformError."""
         info = await self._info(target)
         seen = sighting(info)

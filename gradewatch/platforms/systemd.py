@@ -42,7 +42,7 @@ class SystemdPlatform:
         now = time.monotonic()
         return tuple(self._ledger.target(units.sighting(name, unit, now), Sight.LIFE) for name, unit in shown.items())
 
-    async def restart(self, target: str, incarnation: str, *, reason: str = "") -> str:
+    async def restart(self, target: str, incarnation: str) -> str:
         """Queue the restart with systemd and see it come, for a while: its job goes on by itself. Raises Conflict,
         PlatformError."""
         unit = (await self._show((target,)))[target]

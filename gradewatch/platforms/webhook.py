@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 import structlog
 
 from gradewatch.errors import Conflict, PlatformError
-from gradewatch.model import Target
+from gradewatch.model import Action, Target
 from gradewatch.platforms.asking import Answer, NoAnswer, ask
 from gradewatch.platforms.unseen import Unseen
 
@@ -45,9 +45,15 @@ class WebhookPlatform:
         """Nothing is asked: nobody there tells whether a worker runs."""
         return tuple(unseen.target() for unseen in self._unseen.values())
 
-    async def restart(self, target: str, incarnation: str, *, reason: str = "") -> str:
+    async def restart(self, target: str, incarnation: str) -> str:
         """Any 2xx means that it is done or will be. Raises Conflict for 409, and where this watch has restarted it
         since; PlatformError."""
+        return await self._restart(target, incarnation, "")
+
+    async def restart_for(self, action: Action) -> str:
+        return await self._restart(action.target or "", action.incarnation, f"{action.reason.value}: {action.message}")
+
+    async def _restart(self, target: str, incarnation: str, reason: str) -> str:
         unseen = self._unseen.get(target)
         if unseen is None:
             raise PlatformError(f"There is no target {target!r} here, only: {', '.join(self._unseen)}")

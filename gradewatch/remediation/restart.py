@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import structlog
 
-from gradewatch.errors import Conflict, PlatformError, StoreError
+from gradewatch.errors import Conflict, NotNow, PlatformError, StoreError
 from gradewatch.history import verifications
 from gradewatch.model import Action, ControlFacts, Outcome, Result, Snapshot
-from gradewatch.ports import AuditLog, WorkerControl
+from gradewatch.ports import AuditLog, PassesOnWhy, WorkerControl
 
 log = structlog.get_logger(__name__)
 
@@ -40,10 +40,13 @@ async def _amend(audit: AuditLog, audit_id: int, outcome: Outcome) -> None:
 async def _act(platform: WorkerControl, action: Action) -> tuple[Outcome, str]:
     try:
         async with asyncio.timeout(DEADLINE):
-            told = f"{action.reason.value}: {action.message}"
-            return Outcome.APPLIED, await platform.restart(action.target or "", action.incarnation, reason=told)
+            if isinstance(platform, PassesOnWhy):
+                return Outcome.APPLIED, await platform.restart_for(action)
+            return Outcome.APPLIED, await platform.restart(action.target or "", action.incarnation)
     except Conflict as error:
         return Outcome.NOOP, str(error)
+    except NotNow as error:
+        return Outcome.SUPPRESSED, str(error)
     except PlatformError as error:
         return Outcome.FAILED, str(error)
     except TimeoutError:

@@ -88,7 +88,7 @@ targets = st.lists(
         exits=st.lists(st.builds(Exit, seconds, seconds, causes), max_size=3).map(tuple),
         ended_incarnations=st.lists(st.sampled_from(LIVES), max_size=2).map(tuple),
         sight=st.sampled_from(list(Sight)),
-        incurable=st.sampled_from(["", "", "Its image cannot be pulled: name one that exists."]),
+        no_restart=st.sampled_from(["", "", "Its image cannot be pulled: name one that exists."]),
     ),
     max_size=3,
     unique_by=lambda t: t.name,

@@ -9,7 +9,6 @@ from world import (
     control,
     decided,
     facts,
-    finding,
     found,
     in_short,
     restart,
@@ -146,10 +145,9 @@ def test_a_wedged_worker_of_an_unseen_place_is_restarted():
 # ---------------------------------------------------------------- what no restart would cure
 
 
-def test_what_no_restart_would_cure_is_reported_and_left_alone():
+def test_what_no_restart_would_cure_is_left_alone():
     image = ExitCause(ExitKind.GONE, detail="its last deploy failed")
-    broken = target(running=False, last_exit=image, incurable="Mend the build, then deploy again.")
+    broken = target(running=False, last_exit=image, no_restart="no deploy of it is live")
     seen = world(targets=[broken])
     assert decided(seen) == ()
     assert found(seen) == [Code.WORKER_NOT_RUNNING]
-    assert finding(Code.WORKER_NOT_RUNNING, seen).fix == "Mend the build, then deploy again."
