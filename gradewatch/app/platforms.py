@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
+from gradewatch.app.other_platforms import OTHERS, other_platform
 from gradewatch.config import Settings
 from gradewatch.errors import ConfigError
 from gradewatch.platforms.none import NoPlatform
@@ -20,6 +21,8 @@ def make_platform(settings: Settings, environ: Mapping[str, str], *, single: boo
     kind = settings.platform.kind
     if kind in ("process", "none"):
         return NoPlatform()
+    if kind in OTHERS:
+        return other_platform(settings, environ)
     raise ConfigError([f"platform.kind: no platform {kind} in this version"])
 
 

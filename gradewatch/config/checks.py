@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from gradewatch.config.platform_checks import platform_doubts
 from gradewatch.config.settings import QueueSettings, Settings
 from gradewatch.config.values import spell
 from gradewatch.model import ActionKind
@@ -21,13 +22,15 @@ class Doubt:
     error: bool = False
 
 
-def doubts(settings: Settings, given: Callable[[str], bool]) -> Iterator[Doubt]:
-    """Every doubt about `settings`; `given` tells whether a dotted key was set."""
+def doubts(settings: Settings, given: Callable[[str], bool], environ: Mapping[str, str]) -> Iterator[Doubt]:
+    """Every doubt about `settings`; `given` tells whether a dotted key was set. Of `environ`, only whether it has what
+    a platform needs."""
     for queue in settings.queues.values():
         yield from _queue(settings, queue, given)
     yield from _watch(settings)
     yield from _budgets(settings)
     yield from _ports(settings)
+    yield from (Doubt(*doubt) for doubt in platform_doubts(settings.platform, given, environ))
 
 
 def _queue(settings: Settings, queue: QueueSettings, given: Callable[[str], bool]) -> Iterator[Doubt]:

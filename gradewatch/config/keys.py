@@ -8,8 +8,10 @@ from gradewatch.config.maintenance import window
 from gradewatch.config.notes import did_you_mean
 from gradewatch.config.values import (
     Reader,
+    argv,
     budget,
     duration,
+    endpoint,
     filled,
     flag,
     fraction,
@@ -26,8 +28,8 @@ from gradewatch.model import ActionKind
 
 Path = tuple[str, ...]
 
-PLATFORMS = ("process", "none")
-PLATFORMS_LATER = ("kubernetes", "render", "supervisor", "systemd", "command", "webhook")
+PLATFORMS = ("process", "supervisor", "systemd", "render", "command", "webhook", "none")
+PLATFORMS_LATER = ("kubernetes",)
 
 SECTIONS: Mapping[str, Mapping[str, Reader]] = {
     "store": {"url": text, "timeout": duration(0.1)},
@@ -62,6 +64,13 @@ SECTIONS: Mapping[str, Mapping[str, Reader]] = {
         "service_account": name,
         "kubeconfig": text,
         "context": text,
+        "targets": listing(name, ",", '["gradewatch-worker"]'),
+        "url": endpoint,
+        "restart": argv('["docker", "restart", "{target}"]'),
+        "status": argv('["/usr/local/bin/worker-status", "{target}"]'),
+        "env": listing(name, ",", '["DOCKER_HOST"]'),
+        "user": flag,
+        "restart_timeout": duration(0.1, 14.0),
     },
     "worker": {
         "processes": whole(0, 256, 2),

@@ -45,7 +45,7 @@ def load(path: Path | None = None, environ: Mapping[str, str] | None = None, *, 
     values = _values(found.values(), notes)
     values[store_url.PATH] = _store(found, values, folder, notes)
     settings = _settings(found, values, notes)
-    _judge(settings, found, values, notes)
+    _judge(settings, found, values, variables, notes)
     return Loaded(settings, notes.errors, notes.warnings, _sources(file, found))
 
 
@@ -143,11 +143,17 @@ def _table(table: tuple[str, ...], values: Values) -> dict[str, Any]:
     return {path[-1]: value for path, value in values.items() if path[:-1] == table}
 
 
-def _judge(settings: Settings, found: Mapping[tuple[str, ...], Entry], values: Values, notes: Notes) -> None:
+def _judge(
+    settings: Settings,
+    found: Mapping[tuple[str, ...], Entry],
+    values: Values,
+    environ: Mapping[str, str],
+    notes: Notes,
+) -> None:
     """Tell what does not go together, leaving out whatever concerns a value that was refused already."""
     by_key = {entry.key: entry for entry in found.values()}
     refused = {key for key, entry in by_key.items() if entry.path not in values}
-    for doubt in doubts(settings, by_key.__contains__):
+    for doubt in doubts(settings, by_key.__contains__, environ):
         if refused.isdisjoint(doubt.keys):
             origins = dict.fromkeys(by_key[key].origin for key in doubt.keys if key in by_key)
             told = f"{doubt.text} ({'; '.join(origins)})" if origins else doubt.text

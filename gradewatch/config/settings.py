@@ -100,6 +100,13 @@ class PlatformSettings:
     service_account: str = "/var/run/secrets/kubernetes.io/serviceaccount"  # where its token and CA are mounted
     kubeconfig: str = ""  # outside a cluster; empty: $KUBECONFIG, or ~/.kube/config
     context: str = ""  # of the kubeconfig; empty: the current one
+    targets: tuple[str, ...] = ()  # the workers' names there: programs, units, services; each kind has its own
+    url: str = field(default="", repr=False)  # a webhook's may be a secret by itself
+    restart: tuple[str, ...] = ()  # argv; {target} stands for the target's name
+    status: tuple[str, ...] = ()  # argv
+    env: tuple[str, ...] = ()  # variables that these two are given
+    user: bool = False  # systemd of the user, not of the system
+    restart_timeout: float = 12.0  # of one restart by a command or a webhook; less than a restart may take at all
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ _WHOLE = re.compile(r"-?[0-9][0-9_]{0,18}")
 _SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,3})?)\s*(|B|KB|KIB|MB|MIB|GB|GIB)", re.IGNORECASE)
 _BUDGET = re.compile(r"\s*([0-9]{1,9})\s*/\s*(.+)")
 _HOST = re.compile(r"[A-Za-z0-9_.:%-]{1,255}")
+_ENDPOINT = re.compile(r"(https?://([!-.0-~]{1,255})(/[!-~]{0,2000})?|unix:///[!-~]{1,100})")
 _TRUE, _FALSE = frozenset({"true", "yes", "on", "1"}), frozenset({"false", "no", "off", "0"})
 
 
@@ -56,13 +57,13 @@ def spell(seconds: float) -> str:
     return words or "0s"
 
 
-def duration(at_least: float = 0.001) -> Reader:
+def duration(at_least: float = 0.001, at_most: float = LONGEST) -> Reader:
     def read(raw: object) -> float:
         if isinstance(raw, bool) or not isinstance(raw, int | float | str):
             raise Wrong("a duration is needed, such as 30s or 5m")
         seconds = parse_duration(raw) if isinstance(raw, str) else _number(raw)
-        if not at_least <= seconds <= LONGEST:
-            raise Wrong(f"a duration from {spell(at_least)} to {spell(LONGEST)} is needed")
+        if not at_least <= seconds <= at_most:
+            raise Wrong(f"a duration from {spell(at_least)} to {spell(at_most)} is needed")
         return seconds
 
     return read
@@ -141,6 +142,22 @@ def host(raw: object) -> str:
     return stripped
 
 
+def endpoint(raw: object) -> str:
+    """An address to send requests to. Credentials do not belong in it: it may be shown where they may not."""
+    stripped = text(raw).strip()
+    parts = _ENDPOINT.fullmatch(stripped)
+    if not parts or "@" in (parts[2] or ""):
+        raise Wrong("http://host:port, https://… or unix:///path/of/a.sock is needed, without a user or a password")
+    return stripped
+
+
+def argument(raw: object) -> str:
+    """One argument of a command, which may be empty and may hold blanks."""
+    if not isinstance(raw, str) or "\0" in raw or len(raw) > 4096:
+        raise Wrong("text in quotes is needed, one for each argument")
+    return raw
+
+
 def name(raw: object) -> str:
     """Text that is not empty, without blanks around it or control characters in it."""
     stripped = text(raw).strip()
@@ -170,6 +187,18 @@ def listing(item: Reader, separator: str, example: str) -> Reader:
             except Wrong as wrong:
                 raise Wrong(f"item {position}: {wrong}") from wrong
         return tuple(items)
+
+    return read
+
+
+def argv(example: str) -> Reader:
+    """A program and its arguments, as a list in a variable too: how plain text is to be cut, nobody can tell."""
+    read_list = listing(argument, "\n", example)
+
+    def read(raw: object) -> object:
+        if isinstance(raw, str) and not raw.lstrip().startswith("["):
+            raise Wrong(f"a list is needed, such as {example}")
+        return read_list(raw)
 
     return read
 

@@ -14,10 +14,11 @@ CONFIG_VARIABLE = "GRADEWATCH_CONFIG"
 # What a supervisor tells the workers it starts: who they are, not how they are set.
 _HANDED_DOWN = frozenset(
     {"GRADEWATCH_TARGET", "GRADEWATCH_INCARNATION", "GRADEWATCH_PARENT_PID", "GRADEWATCH_TERMINATION_LOG"}
+    | {"GRADEWATCH_WEBHOOK_SECRET"}  # a secret, and so no setting of a file
 )
 MAY_BE_EMPTY = (
     ("http", "token"),
-    *(("platform", key) for key in ("namespace", "selector", "container", "kubeconfig", "context")),
+    *(("platform", key) for key in ("namespace", "selector", "container", "kubeconfig", "context", "url")),
 )
 # What Kubernetes puts into every pod for a Service named gradewatch or gradewatch-…: nobody's setting.
 _SERVICE_LINK = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_\w+)?)")

@@ -15,7 +15,7 @@ from gradewatch.platforms.unseen import Seen, Unseen
 
 PLACEHOLDER = "{target}"
 RUNNING, DOWN = 0, (1, 2, 3)  # exit codes of a status command, as the Linux Standard Base has them for `status`
-LOOK = 4.0  # seconds a look may take at most: a probe has five
+LOOK = 4.0  # seconds a look may take at most: a probe has five of its own
 WORDS = {"running", "wanted", "running_seconds", "incarnation", "pid", "exit_code", "reason", "no_restart"}
 
 
@@ -34,10 +34,12 @@ class CommandPlatform:
         environ: Mapping[str, str],
         status: Sequence[str] = (),
         passed: Collection[str] = (),
-        timeout: float = 10.0,
+        timeout: float = 5.0,
+        restart_timeout: float = 12.0,
     ) -> None:
         self._names, self._restart, self._status = tuple(names), tuple(restart), tuple(status)
-        self._env, self._timeout = environment(environ, passed), timeout
+        self._env = environment(environ, passed)
+        self._look, self._timeout = min(timeout, LOOK), restart_timeout
         self._unseen = {name: Unseen(name, queues) for name in names}
         self._ledger = Ledger(queues)
 
@@ -71,7 +73,7 @@ class CommandPlatform:
         unseen = self._unseen[name]
         if not self._status:
             return unseen.target()
-        told = _told(name, await self._run(self._status, name, min(self._timeout, LOOK)))
+        told = _told(name, await self._run(self._status, name, self._look))
         running_seconds = told.get("running_seconds")
         sight = Sight.LIFE if told.get("incarnation") else Sight.NONE if running_seconds is None else Sight.PROCESS
         return self._ledger.target(

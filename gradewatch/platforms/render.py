@@ -55,7 +55,7 @@ class RenderPlatform:
         queues: tuple[str, ...],
         key: str,
         base: str = API,
-        timeout: float = 10.0,
+        timeout: float = 5.0,
         mono: Callable[[], float] = time.monotonic,
     ) -> None:
         self._services = {service: _Service(Unseen(service, queues, mono=mono)) for service in services}
@@ -77,7 +77,7 @@ class RenderPlatform:
             raise Conflict(f"{target} is suspended, or a deploy is under way ({facts.status}); it is not restarted")
         if now.incarnation != incarnation:
             raise Conflict(f"{target} is no longer {incarnation}, but {now.incarnation}")
-        await self._ask("POST", target, "/restart", timeout=self._timeout / 2)
+        await self._ask("POST", target, "/restart", timeout=self._timeout)
         service.unseen.restarted()
         return _target(service.unseen, facts).incarnation
 
@@ -94,7 +94,7 @@ class RenderPlatform:
         return _target(service.unseen, service.facts)
 
     async def _look(self, name: str) -> Facts:
-        limit = min(LOOK, self._timeout / 4)
+        limit = min(LOOK, self._timeout)
         service = (await self._ask("GET", name, timeout=limit)).json(WHO)
         deploys = (await self._ask("GET", name, f"/deploys?limit={DEPLOYS}", timeout=limit)).json(WHO)
         return facts_of(service, deploys)

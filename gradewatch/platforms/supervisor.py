@@ -23,6 +23,7 @@ log = structlog.get_logger(__name__)
 GRACE = 2.0  # seconds after SIGTERM: what is restarted is believed to hang
 GONE = 3.0  # seconds after SIGKILL
 UP = 4.0  # seconds for a new process to appear
+LOOKS = 4.0  # seconds one call may take at most: a probe has five
 LOOK = 0.1  # seconds between two looks meanwhile
 
 STOPPED, STARTING, RUNNING, BACKOFF, STOPPING, EXITED, FATAL = 0, 10, 20, 30, 40, 100, 200
@@ -49,7 +50,7 @@ class SupervisorPlatform:
         timeout: float = 5.0,
     ) -> None:
         self._programs = tuple(programs)
-        self._rpc = Rpc(url, who="supervisord", username=username, password=password, timeout=timeout)
+        self._rpc = Rpc(url, who="supervisord", username=username, password=password, timeout=min(timeout, LOOKS))
         self._ledger = Ledger(queues)
 
     async def targets(self) -> Sequence[Target]:

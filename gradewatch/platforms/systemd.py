@@ -14,6 +14,7 @@ from gradewatch.platforms.ledger import Ledger
 from gradewatch.platforms.program import Ran, environment, run
 
 APPEAR = 8.0  # seconds for the new process to be seen: a job that takes longer goes on without us
+LOOKS = 4.0  # seconds one call may take at most: a probe has five
 LOOK = 0.25  # seconds between two looks meanwhile
 NO_SYSTEMD = ("not been booted with systemd", "Failed to connect to bus", "Failed to get D-Bus connection")
 DENIED = ("Access denied", "Interactive authentication required", "Permission denied", "not authorized")
@@ -34,7 +35,7 @@ class SystemdPlatform:
         self._names = tuple(name if "." in name else f"{name}.service" for name in names)
         self._argv = ("systemctl", *(["--user"] if user else []), "--no-pager", "--no-ask-password")
         self._env = {**environment(environ), "LC_ALL": "C", "SYSTEMD_COLORS": "0"}
-        self._user, self._timeout = user, timeout
+        self._user, self._timeout = user, min(timeout, LOOKS)
         self._ledger = Ledger(queues)
 
     async def targets(self) -> Sequence[Target]:

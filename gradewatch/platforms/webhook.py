@@ -35,7 +35,7 @@ class WebhookPlatform:
     kind = "webhook"
 
     def __init__(
-        self, url: str, names: Sequence[str], *, queues: tuple[str, ...], secret: str, timeout: float = 10.0
+        self, url: str, names: Sequence[str], *, queues: tuple[str, ...], secret: str, timeout: float = 12.0
     ) -> None:
         self._url, self._secret, self._timeout = url, secret, timeout
         self._queue = queues[0] if queues else ""
