@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gradewatch.app.running import run, worker_children
+    from gradewatch.app.single import run_job
     from gradewatch.app.stores import make_store, opened, opener
     from gradewatch.app.submit import submit_papers
     from gradewatch.app.watching import look, make_cycle, once, watch
@@ -23,6 +24,7 @@ __all__ = [
     "opened",
     "opener",
     "run",
+    "run_job",
     "submit_papers",
     "watch",
     "work",
@@ -32,6 +34,7 @@ __all__ = [
 # Modules are named other than what they hold: an import binds a submodule to its parent under its own name.
 _HOMES = {
     "run": "running",
+    "run_job": "single",
     "worker_children": "running",
     "make_store": "stores",
     "opened": "stores",

@@ -48,6 +48,8 @@ from gradewatch.model.repairs import (
     Severity,
 )
 from gradewatch.model.workers import (
+    CRASHED,
+    RESCUE,
     BeatReply,
     Exit,
     ExitCause,
@@ -58,9 +60,15 @@ from gradewatch.model.workers import (
     Verdict,
     WorkerReading,
     WorkerVerdict,
+    rescued,
+    rescues,
 )
 
 __all__ = [
+    "CRASHED",
+    "RESCUE",
+    "rescued",
+    "rescues",
     "FINISHED",
     "RUN_BOUNDS",
     "WAIT_BOUNDS",
