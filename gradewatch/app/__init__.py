@@ -9,20 +9,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gradewatch.app.looking import Looker
+    from gradewatch.app.preparing import prepare_store
     from gradewatch.app.running import run, worker_children
     from gradewatch.app.single import run_job
     from gradewatch.app.stores import make_store, opened, opener
     from gradewatch.app.submit import submit_papers
     from gradewatch.app.watching import look, make_cycle, once, watch
-    from gradewatch.app.working import work
+    from gradewatch.app.working import claimable, grade, heartbeat_timeout, work
 
 __all__ = [
+    "Looker",
+    "claimable",
+    "grade",
+    "heartbeat_timeout",
     "look",
     "make_cycle",
     "make_store",
     "once",
     "opened",
     "opener",
+    "prepare_store",
     "run",
     "run_job",
     "submit_papers",
@@ -33,6 +40,11 @@ __all__ = [
 
 # Modules are named other than what they hold: an import binds a submodule to its parent under its own name.
 _HOMES = {
+    "Looker": "looking",
+    "prepare_store": "preparing",
+    "claimable": "working",
+    "grade": "working",
+    "heartbeat_timeout": "working",
     "run": "running",
     "run_job": "single",
     "worker_children": "running",

@@ -31,7 +31,13 @@ async def run_job(
         job = await _wanted(store, job_id, handlers)
         only = _Only(store, job_id, done)
         worker = make_worker(
-            settings, only, handlers, name=f"by-hand-{own_name()}", queues=[job.queue], observer=_Tell(done), rescue=True
+            settings,
+            only,
+            handlers,
+            name=f"by-hand-{own_name()}",
+            queues=[job.queue],
+            observer=_Tell(done),
+            rescue=True,
         )
         async with drained_by(worker, done), drained_by(worker, stop, hurry):
             await worker.run()
@@ -51,7 +57,8 @@ async def _wanted(store: Store, job_id: str, kinds: Collection[str]) -> Job:
         )
     if job.kind not in kinds:
         raise Conflict(
-            f"Job {job_id} is of kind {job.kind!r}, and this version runs {', '.join(kinds)}: its own worker must run it."
+            f"Job {job_id} is of kind {job.kind!r}, and this version runs {', '.join(kinds)}: "
+            "its own worker must run it."
         )
     return job
 

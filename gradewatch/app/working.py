@@ -118,6 +118,28 @@ async def work(
         await store.close()
 
 
+async def grade(
+    settings: Settings,
+    *,
+    name: str,
+    environ: Mapping[str, str],
+    metrics: WorkerMetrics,
+    drain: asyncio.Event,
+    cut: asyncio.Event,
+) -> None:
+    """One grading worker inside somebody else's process, until `drain`; `cut` ends the drain at once. Outlasts any
+    outage of the store. Raises ConfigError, and what is a fault of this program."""
+    async with AsyncExitStack() as closing:
+        store = make_store(settings)
+        closing.push_async_callback(store.close)
+        handlers = grading_handlers(settings, store, environ, metrics.providers, closing)
+        worker = make_worker(
+            settings, store, handlers, name=name, queues=claimable(settings), observer=Counting(metrics)
+        )
+        async with drained_by(worker, drain, cut):
+            await worker.run()
+
+
 @asynccontextmanager
 async def drained_by(worker: Worker, *events: asyncio.Event | None) -> AsyncIterator[None]:
     """Have the worker drain at the first of these events, and hurry at the second, for the length of the context."""

@@ -13,6 +13,7 @@ PREFIX = "GRADEWATCH_"
 CONFIG_VARIABLE = "GRADEWATCH_CONFIG"
 # What a supervisor tells the workers it starts: who they are, not how they are set.
 _HANDED_DOWN = frozenset({"GRADEWATCH_TARGET", "GRADEWATCH_INCARNATION", "GRADEWATCH_PARENT_PID"})
+WATCH_URL = "GRADEWATCH_WATCH_URL"  # where gradewatch.heartbeat() sends its beats: no setting of ours
 MAY_BE_EMPTY = (("http", "token"),)
 # What Kubernetes puts into every pod for a Service named gradewatch or gradewatch-…: nobody's setting.
 _SERVICE_LINK = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_\w+)?)")
@@ -25,7 +26,7 @@ def variable_entries(environ: Mapping[str, str], queues: Collection[str], notes:
     taken: dict[tuple[str, ...], Entry] = {}
     for variable in sorted(name for name in environ if name.startswith(PREFIX) and name != CONFIG_VARIABLE):
         value = environ[variable]
-        if variable in _HANDED_DOWN or _service_link(variable, value):
+        if variable in _HANDED_DOWN or variable == WATCH_URL or _service_link(variable, value):
             continue
         path = path_of(variable, queues)
         if path is None:

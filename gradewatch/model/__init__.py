@@ -66,10 +66,8 @@ from gradewatch.model.workers import (
 
 __all__ = [
     "CRASHED",
-    "RESCUE",
-    "rescued",
-    "rescues",
     "FINISHED",
+    "RESCUE",
     "RUN_BOUNDS",
     "WAIT_BOUNDS",
     "Action",
@@ -119,4 +117,6 @@ __all__ = [
     "Verdict",
     "WorkerReading",
     "WorkerVerdict",
+    "rescued",
+    "rescues",
 ]

@@ -1,5 +1,5 @@
-"""One acting watch: a lease with a term, renewed with a margin. A watch that cannot renew stops acting before its
-lease ends by its own monotonic clock, which it reads before it asks."""
+"""One acting watch (or one worker of those that stand by): a lease with a term, renewed with a margin. A holder that
+cannot renew stops acting before its lease ends by its own monotonic clock, which it reads before it asks."""
 
 from __future__ import annotations
 
@@ -15,10 +15,14 @@ NAME = "watch"
 
 
 class ActingLease:
-    """Holds the lease while it can. `ttl` in seconds; the last third of it is margin in which we no longer act."""
+    """Holds the lease `name` while it can. `ttl` in seconds; the last third of it is margin in which we no longer act.
+    `who` is what the log calls the holder."""
 
-    def __init__(self, leases: Leases, holder: str, ttl: float, clock: Clock) -> None:
+    def __init__(
+        self, leases: Leases, holder: str, ttl: float, clock: Clock, *, name: str = NAME, who: str = "watch"
+    ) -> None:
         self._leases, self.holder, self._ttl, self._clock = leases, holder, ttl, clock
+        self.name, self._who = name, who
         self._until = float("-inf")
         self._renew_at = float("-inf")
         self.term = 0
@@ -36,7 +40,7 @@ class ActingLease:
         if self.held and began < self._renew_at:
             return True
         try:
-            grant = await self._leases.acquire(NAME, self.holder, self._ttl)
+            grant = await self._leases.acquire(self.name, self.holder, self._ttl)
         except StoreError as error:
             if self.refused is None:
                 log.warning("lease not renewed", holder=self.holder, error=str(error))
@@ -51,10 +55,10 @@ class ActingLease:
         if grant is None:
             self._until = float("-inf")
             if was:
-                log.warning("lease lost to another watch", holder=self.holder, term=self.term)
+                log.warning(f"lease lost to another {self._who}", lease=self.name, holder=self.holder, term=self.term)
             return
         if grant.term != self.term:
-            log.info("this watch acts", holder=self.holder, term=grant.term)
+            log.info(f"this {self._who} acts", lease=self.name, holder=self.holder, term=grant.term)
         self.term, self._until, self._renew_at = grant.term, began + self._ttl * 2 / 3, began + self._ttl / 3
 
     async def release(self) -> None:
@@ -63,6 +67,6 @@ class ActingLease:
             return
         self._until = float("-inf")
         try:
-            await self._leases.release(NAME, self.holder)
+            await self._leases.release(self.name, self.holder)
         except StoreError as error:
             log.warning("lease not released; it ends by itself", holder=self.holder, error=str(error))
