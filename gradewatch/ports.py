@@ -114,6 +114,11 @@ class JobWriter(Protocol):
         it stands first, nothing behind it is given. Conflict: the session has ended."""
         ...
 
+    async def claim_job(self, session_id: str, job_id: str) -> Job:
+        """That very pending job, whatever its queue, kind or backoff, now running under this session; attempt and
+        token are raised. NotFound; Conflict: it is not pending, or the session has ended."""
+        ...
+
     async def progress(self, claim: Claimed, done: int, total: int, message: str = "") -> None:
         """Conflict: the claim is no longer held."""
         ...

@@ -9,14 +9,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gradewatch.app.looking import Looker
     from gradewatch.app.platforms import make_platform, opened_platform
+    from gradewatch.app.preparing import prepare_store
     from gradewatch.app.running import run, worker_children
+    from gradewatch.app.single import run_job
     from gradewatch.app.stores import make_store, opened, opener
     from gradewatch.app.submit import submit_papers
     from gradewatch.app.watching import look, make_cycle, once, rights, watch
-    from gradewatch.app.working import work
+    from gradewatch.app.working import claimable, grade, heartbeat_timeout, work
 
 __all__ = [
+    "Looker",
+    "claimable",
+    "grade",
+    "heartbeat_timeout",
     "look",
     "make_cycle",
     "make_platform",
@@ -25,8 +32,10 @@ __all__ = [
     "opened",
     "opened_platform",
     "opener",
+    "prepare_store",
     "rights",
     "run",
+    "run_job",
     "submit_papers",
     "watch",
     "work",
@@ -35,7 +44,13 @@ __all__ = [
 
 # Modules are named other than what they hold: an import binds a submodule to its parent under its own name.
 _HOMES = {
+    "Looker": "looking",
+    "prepare_store": "preparing",
+    "claimable": "working",
+    "grade": "working",
+    "heartbeat_timeout": "working",
     "run": "running",
+    "run_job": "single",
     "worker_children": "running",
     "make_platform": "platforms",
     "opened_platform": "platforms",

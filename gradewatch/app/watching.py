@@ -41,13 +41,24 @@ def make_cycle(
     environ: Mapping[str, str],
     clock: Clock | None = None,
     single: bool = False,
+    check_providers: bool = True,
 ) -> Cycle:
     """A cycle over this store and platform, woken by the platform's events and the board's readers."""
     clock = clock or SystemClock()
     holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
     leases = leases_of(platform, store)
     cycle = Cycle(
-        Observer(store, store, platform, environ, settings, clock, single=single, troubles=store),
+        Observer(
+            store,
+            store,
+            platform,
+            environ,
+            settings,
+            clock,
+            single=single,
+            troubles=store,
+            check_providers=check_providers,
+        ),
         Remedies(store, platform, settings.remediation, by=holder),
         ActingLease(leases, holder, settings.remediation.lease, clock, in_store=leases is store),
         board,

@@ -4,36 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gradewatch.cli.lean import structlog
-from gradewatch.errors import SchemaMismatch, StoreError
-
 if TYPE_CHECKING:
     from gradewatch.config import Settings
 
-log = structlog.get_logger(__name__)
-
 
 async def prepare_store(settings: Settings) -> list[str]:
-    """Create or upgrade the tables where the store is SQLite; elsewhere only `gradewatch migrate` does that, because
-    a server's schema belongs to whoever administers it. Returns what was done.
+    """As app.preparing has it, which is imported only now: commands start without it."""
+    from gradewatch.app.preparing import prepare_store as prepare
 
-    Called by the commands that work with the queue, never by those that look at it: looking must change nothing.
-    Raises SchemaMismatch where the file cannot be ours; a store that is merely away is left for the caller to meet.
-    """
-    if settings.store.scheme != "sqlite":
-        return []
-    from gradewatch.app import make_store
-
-    store = make_store(settings)
-    try:
-        await store.open()
-        return []
-    except SchemaMismatch:
-        done = await store.migrate()
-    except StoreError:
-        return []
-    finally:
-        await store.close()
-    if done:
-        log.info("store prepared", store=settings.store.url, migrations=done)
-    return done
+    return await prepare(settings)

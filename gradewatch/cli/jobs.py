@@ -105,3 +105,18 @@ def _operate(invocation: Invocation, verb: Verb, job_ids: tuple[str, ...], reaso
 _verb("requeue", "Put failed, cancelled or running jobs back into the queue, with all their attempts.")
 _verb("fail", "Fail pending or running jobs; a worker that runs one is told to stop.")
 _verb("cancel", "Cancel pending or running jobs; a worker that runs one is told to stop.")
+
+
+@jobs.command("run")
+@click.argument("job_id", metavar="ID")
+@as_json
+@pass_invocation
+@click.pass_context
+def run_one(ctx: click.Context, invocation: Invocation, job_id: str, as_json: bool) -> None:
+    """Run one pending job here and now, while no worker does.
+
+    Ctrl-C gives it back to its queue, with every graded paper kept. Exit code 0 when it succeeded, else 1.
+    """
+    from gradewatch.cli.run_job import run_in_foreground
+
+    ctx.exit(run_in_foreground(invocation, job_id, as_json))

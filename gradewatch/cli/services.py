@@ -34,9 +34,10 @@ def run(ctx: click.Context, invocation: Invocation) -> None:
 
 
 @click.command()
+@click.option("--rescue", multiple=True, hidden=True, metavar="QUEUE", help="Work this queue as a rescue worker.")
 @pass_invocation
 @click.pass_context
-def worker(ctx: click.Context, invocation: Invocation) -> None:
+def worker(ctx: click.Context, invocation: Invocation, rescue: tuple[str, ...]) -> None:
     """One worker: claims jobs, grades papers, beats its heart.
 
     SIGTERM or Ctrl-C drains it: running jobs get `worker.drain` to finish, then go back to the queue at once, with
@@ -50,6 +51,6 @@ def worker(ctx: click.Context, invocation: Invocation) -> None:
 
     async def service(stop: asyncio.Event, hurry: asyncio.Event) -> None:
         await prepare_store(settings)
-        await app.work(settings, stop=stop, hurry=hurry)
+        await app.work(settings, stop=stop, hurry=hurry, rescue=rescue)
 
     ctx.exit(serve(service))

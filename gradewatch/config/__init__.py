@@ -4,6 +4,7 @@ from gradewatch.config.load import load
 from gradewatch.config.maintenance import Window, parse_window
 from gradewatch.config.settings import (
     Budget,
+    EmbedSettings,
     HttpSettings,
     Loaded,
     LogSettings,
@@ -22,6 +23,7 @@ from gradewatch.config.values import parse_duration
 
 __all__ = [
     "Budget",
+    "EmbedSettings",
     "HttpSettings",
     "Loaded",
     "LogSettings",

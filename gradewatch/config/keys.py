@@ -38,6 +38,8 @@ SECTIONS: Mapping[str, Mapping[str, Reader]] = {
         "interval": duration(0.1),
         "max_queues": whole(1, 10_000, 200),
         "provider_check": duration(1.0),
+        "rescue": flag,
+        "rescue_after": duration(),
         "maintenance": listing(window, ";", '["0 2 * * sun 90m"]'),
     },
     "timeouts": {"schedule_to_start": duration(), "start_to_close": duration(), "heartbeat": duration(1.0)},
@@ -89,6 +91,7 @@ SECTIONS: Mapping[str, Mapping[str, Reader]] = {
         "language_hints": listing(name, ",", '["en"]'),
         "groq_model": name,
     },
+    "embed": {"scope": word("process", "pod", "deployment"), "lease": duration(1.0)},
     "retention": {"finished": duration(1.0), "audit": duration(1.0)},
     "log": {
         "format": word("auto", "console", "json"),

@@ -54,6 +54,8 @@ class WatchSettings:
     interval: float = 5.0
     max_queues: int = 200  # queues beyond this many are counted as `_other`
     provider_check: float = 120.0  # between two checks of credentials and providers
+    rescue: bool = False  # may the acting watch run a worker itself while no real one lives?
+    rescue_after: float = 120.0  # of jobs waiting and nobody claiming
     maintenance: tuple[str, ...] = ()  # cron expression and length: "0 2 * * sun 90m"
 
 
@@ -140,6 +142,14 @@ class WorkerSettings:
 
 
 @dataclass(frozen=True)
+class EmbedSettings:
+    """A worker inside an application: how many of its processes run it."""
+
+    scope: str = "pod"  # process: each | pod: one on each host | deployment: one in all
+    lease: float = 15.0  # term of the lease by which they elect it
+
+
+@dataclass(frozen=True)
 class LogSettings:
     format: str = "auto"  # auto | console | json; auto: console on a terminal, else JSON
     level: str = "info"
@@ -161,6 +171,7 @@ class Settings:
     remediation: RemediationSettings = field(default_factory=RemediationSettings)
     platform: PlatformSettings = field(default_factory=PlatformSettings)
     worker: WorkerSettings = field(default_factory=WorkerSettings)
+    embed: EmbedSettings = field(default_factory=EmbedSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     log: LogSettings = field(default_factory=LogSettings)
 

@@ -20,6 +20,7 @@ MAY_BE_EMPTY = (
     ("http", "token"),
     *(("platform", key) for key in ("namespace", "selector", "container", "kubeconfig", "context", "url")),
 )
+WATCH_URL = "GRADEWATCH_WATCH_URL"  # where gradewatch.heartbeat() sends its beats: no setting of ours
 # What Kubernetes puts into every pod for a Service named gradewatch or gradewatch-…: nobody's setting.
 _SERVICE_LINK = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_\w+)?)")
 _SERVICE_URL = re.compile(r"(tcp|udp|sctp)://\S+")
@@ -31,7 +32,7 @@ def variable_entries(environ: Mapping[str, str], queues: Collection[str], notes:
     taken: dict[tuple[str, ...], Entry] = {}
     for variable in sorted(name for name in environ if name.startswith(PREFIX) and name != CONFIG_VARIABLE):
         value = environ[variable]
-        if variable in _HANDED_DOWN or _service_link(variable, value):
+        if variable in _HANDED_DOWN or variable == WATCH_URL or _service_link(variable, value):
             continue
         path = path_of(variable, queues)
         if path is None:

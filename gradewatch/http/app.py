@@ -19,6 +19,7 @@ from gradewatch.http.problems import guarded
 from gradewatch.http.services import SERVICES, Services
 from gradewatch.http.shared import Shared
 from gradewatch.http.status import worker_status
+from gradewatch.http.verdict import stuck
 from gradewatch.metrics.watch import WatchMetrics
 from gradewatch.metrics.worker import WorkerMetrics
 from gradewatch.ports import Store
@@ -71,7 +72,7 @@ def make_worker_app(
     """
 
     async def livez(request: web.Request) -> web.Response:
-        return health.verdict(health.stuck(pulse_age()))
+        return health.verdict(stuck(pulse_age()))
 
     async def readyz(request: web.Request) -> web.Response:
         return health.verdict(not_ready())

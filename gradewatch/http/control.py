@@ -132,11 +132,14 @@ async def heartbeat(request: web.Request) -> web.Response:
     name = request.match_info["worker"]
     if not WORKER_NAME.fullmatch(name):
         raise invalid("a worker's name is 1 to 100 of A-Z a-z 0-9 . _ : -")
-    fields = Fields(await read_object(request), ("queue", "slots", "busy"))
+    fields = Fields(await read_object(request), ("queue", "slots", "busy", "loop_age", "end"))
     queue, slots = fields.text("queue", most=255), fields.whole("slots", 1, MAX_SLOTS)
     busy = fields.whole("busy", 0, MAX_SLOTS) or 0
+    loop_age, end = fields.seconds("loop_age", LONGEST), fields.text("end", most=500)
     services = request.app[SERVICES]
-    session = await services.external.beat(name, queue=queue, slots=slots, busy=busy, host=request.remote or "")
+    session = await services.external.beat(
+        name, queue=queue, slots=slots, busy=busy, host=request.remote or "", loop_age=loop_age, end=end
+    )
     timeout = services.settings.timeouts.heartbeat
     return respond({"worker": name, "session": session, "heartbeat_timeout": timeout, "beat_every": timeout / 5})
 

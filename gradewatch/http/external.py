@@ -36,8 +36,11 @@ class ExternalWorkers:
         self._workers: dict[str, _Worker] = {}
         self._sessions = Shared(store.sessions, ttl=1.0, deadline=5.0, mono=mono)
 
-    async def beat(self, name: str, *, queue: str, slots: int | None, busy: int, host: str) -> str:
-        """One beat; returns the session's id. What is not said (queue "", slots None) stays as it was.
+    async def beat(
+        self, name: str, *, queue: str, slots: int | None, busy: int, host: str, loop_age: float = 0.0, end: str = ""
+    ) -> str:
+        """One beat; returns the session's id. What is not said (queue "", slots None) stays as it was. `end`: it is
+        the last one, and why.
 
         Raises Problem 400 for a queue that is not watched, 429 for one name too many, and what the store raises.
         """
@@ -46,11 +49,15 @@ class ExternalWorkers:
         worker = self._remember(name)
         async with worker.lock:
             await self._settle(worker, name, queue, slots, host)
-            reply = await self._store.beat(worker.session, loop_age=0.0, busy=busy)
+            reply = await self._store.beat(worker.session, loop_age=loop_age, busy=busy)
             if not reply.session_open:
                 worker.session = await self._open(worker, name, host)
-                await self._store.beat(worker.session, loop_age=0.0, busy=busy)
-            return worker.session
+                await self._store.beat(worker.session, loop_age=loop_age, busy=busy)
+            session = worker.session
+            if end:
+                await self._store.end_session(session, end)
+                worker.session = ""
+            return session
 
     async def close(self) -> None:
         await self._sessions.close()

@@ -6,18 +6,13 @@ from aiohttp import web
 
 from gradewatch.http.respond import respond
 from gradewatch.http.services import SERVICES
-
-STUCK_AFTER = 30.0  # seconds without a tick of the loop
+from gradewatch.http.verdict import life, stuck
 
 
 def verdict(problem: str = "") -> web.Response:
     """200 {"status": "ok"}, or 503 with the reason."""
-    return respond({"status": "failing", "reason": problem}, 503) if problem else respond({"status": "ok"})
-
-
-def stuck(age: float) -> str:
-    """What /livez says of a loop whose last tick is `age` seconds old; "" while that is well."""
-    return f"this process's loop has not ticked for {age:.0f} s; restart it" if age > STUCK_AFTER else ""
+    code, body = life(problem)
+    return respond(body, code)
 
 
 async def livez(request: web.Request) -> web.Response:

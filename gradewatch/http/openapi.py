@@ -6,6 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
+from gradewatch.config.values import LONGEST
 from gradewatch.http import schemas as s
 from gradewatch.http.page.schemas import PAGE_SCHEMAS
 from gradewatch.http.respond import respond
@@ -208,6 +209,13 @@ PATHS: dict[str, Schema] = {
                 "queue": s.text("The queue it serves; the first that is watched, unless told."),
                 "slots": s.number(minimum=1, maximum=10_000),
                 "busy": s.number(minimum=0, maximum=10_000),
+                "loop_age": {
+                    "type": "number",
+                    "minimum": 0,
+                    "maximum": LONGEST,
+                    "description": "Seconds for which its event loop has not moved.",
+                },
+                "end": s.text("It is the last beat, and why.", maxLength=500),
             }
         ),
         parameters=(in_path("worker", "A lasting name.", pattern="^[A-Za-z0-9._:-]{1,100}$"),),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from typing import Any
 
 import structlog
 from aiohttp import web
@@ -37,9 +38,12 @@ class Problem(GradewatchError):
         super().__init__(message)
         self.status, self.code, self.message, self.fix, self.headers = status, code, message, fix, headers
 
-    def response(self) -> web.Response:
+    def body(self) -> dict[str, Any]:
         error = {"code": self.code, "message": self.message} | ({"fix": self.fix} if self.fix else {})
-        return respond({"error": error}, self.status, self.headers)
+        return {"error": error}
+
+    def response(self) -> web.Response:
+        return respond(self.body(), self.status, self.headers)
 
 
 def invalid(message: str, fix: str = "") -> Problem:

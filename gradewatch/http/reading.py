@@ -87,6 +87,15 @@ class Fields:
             raise invalid(f"{name} must be a whole number from {low} to {high}")
         return value
 
+    def seconds(self, name: str, most: float) -> float:
+        """Nought when absent or null."""
+        value = self._data.get(name)
+        if value is None:
+            return 0.0
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
+            raise invalid(f"{name} must be a number of seconds from 0 to {most:.0f}")
+        return float(value)
+
 
 def query_text(request: web.Request, name: str) -> str | None:
     """A query parameter as text; None when absent or empty."""

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from gradewatch.board import Board
 from gradewatch.config import Settings
 from gradewatch.errors import StoreError
 from gradewatch.http import wire
-from gradewatch.model import CycleReport, Job, JobRef, JobState, Known, Outcome, QueueFacts, Unknown, Verdict
-from gradewatch.ports import JobReader
+from gradewatch.model import CycleReport, Job, JobRef, JobState, Known, Outcome, QueueFacts, Unknown, Verdict, rescues
 
 NEWEST = 5  # jobs shown
 MAX_WORKERS = 100  # workers listed, those in trouble first
@@ -27,7 +26,19 @@ class Status:
     body: bytes
 
 
-async def worker_status(board: Board, reader: JobReader, settings: Settings) -> Status:
+class StatusReader(Protocol):
+    """What the status asks of a store."""
+
+    async def job(self, job_id: str) -> Job | None: ...
+
+    async def jobs(self, *, limit: int) -> list[Job]: ...
+
+    async def overdue(
+        self, queue: str, state: JobState, age: float, *, kinds: Collection[str] | None, limit: int
+    ) -> list[JobRef]: ...
+
+
+async def worker_status(board: Board, reader: StatusReader, settings: Settings) -> Status:
     """200 while a live worker is known; else 503 with `worker_running` false and the reason in `error`."""
     report, jobs, stuck, error = board.latest, [], None, ""
     try:
@@ -59,9 +70,11 @@ def trouble(report: CycleReport | None, age: float, settings: Settings) -> str:
     for name, reading in (("store", report.snapshot.store), ("workers' sessions", report.snapshot.workers)):
         if isinstance(reading, Unknown):
             return f"the {name} could not be read: {reading.reason}"
-    if not any(verdict.verdict in LIVE for verdict in report.diagnosis.verdicts):
+    live = [verdict for verdict in report.diagnosis.verdicts if verdict.verdict in LIVE]
+    if all(rescues(verdict.session.queues) for verdict in live):
         causes = [finding.summary for finding in report.diagnosis.findings if finding.code.value.startswith("worker_")]
-        return causes[0] if causes else "no live worker; start one with `gradewatch worker`"
+        cause = causes[0] if causes else "no live worker; start one with `gradewatch worker`"
+        return f"{cause}; a rescue worker runs its jobs meanwhile" if live else cause
     return ""
 
 
@@ -75,9 +88,9 @@ def configured(report: CycleReport | None) -> bool:
     if report is None:
         return False
     seen = report.snapshot
-    targets = isinstance(seen.platform, Known) and bool(seen.platform.value)
+    targets = isinstance(seen.platform, Known) and any(not rescues(target.queues) for target in seen.platform.value)
     ever = isinstance(seen.store, Known) and any(seen.store.value.session_ever.values())
-    return targets or ever or bool(report.diagnosis.verdicts)
+    return targets or ever or any(not rescues(verdict.session.queues) for verdict in report.diagnosis.verdicts)
 
 
 def status_counts(report: CycleReport | None) -> dict[str, int]:
@@ -91,7 +104,7 @@ def status_counts(report: CycleReport | None) -> dict[str, int]:
     return counts
 
 
-async def oldest_stuck(report: CycleReport, reader: JobReader) -> Job | None:
+async def oldest_stuck(report: CycleReport, reader: StatusReader) -> Job | None:
     """The longest-waiting job that is beyond its timeout, held by a lost worker, or in a queue nobody serves."""
     repaired = {result.action.subject for result in report.results if result.outcome is Outcome.APPLIED}
     refs = [
@@ -107,7 +120,7 @@ async def oldest_stuck(report: CycleReport, reader: JobReader) -> Job | None:
     return job if job and not job.state.finished else None
 
 
-async def _unserved(report: CycleReport, reader: JobReader) -> list[JobRef]:
+async def _unserved(report: CycleReport, reader: StatusReader) -> list[JobRef]:
     """The first in line of the queue that has waited longest without any live worker: one question at most."""
     served = {queue for v in report.diagnosis.verdicts if v.verdict in LIVE for queue in v.session.queues}
     waiting = [

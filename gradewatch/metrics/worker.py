@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Info
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 from gradewatch.metrics import exposition
 from gradewatch.metrics.collect import PAPER_OUTCOMES
@@ -46,7 +48,19 @@ class WorkerMetrics:
             raise ValueError(f"paper outcome {outcome!r} is none of {', '.join(PAPER_OUTCOMES)}")
         self._papers.labels(outcome).inc()
 
+    def part(self, form: exposition.Format) -> bytes:
+        """What no watch tells too: for a page that has the store's totals already."""
+        return self._lines.whole(_Without(self._registry, frozenset({BUILD.name, PAPERS.name})), form)
+
     def scrape(self, accept: str = "") -> tuple[bytes, str]:
         """The page and its Content-Type, for a request with that Accept header."""
         form = exposition.negotiate(accept)
         return self._lines.whole(self._registry, form) + form.end, form.value
+
+
+class _Without(Collector):
+    def __init__(self, registry: CollectorRegistry, names: frozenset[str]) -> None:
+        self._registry, self._names = registry, names
+
+    def collect(self) -> Iterator[Metric]:
+        return (metric for metric in self._registry.collect() if metric.name not in self._names)

@@ -48,6 +48,8 @@ from gradewatch.model.repairs import (
     Severity,
 )
 from gradewatch.model.workers import (
+    CRASHED,
+    RESCUE,
     BeatReply,
     Exit,
     ExitCause,
@@ -62,10 +64,14 @@ from gradewatch.model.workers import (
     WorkerVerdict,
     group_of,
     life_of,
+    rescued,
+    rescues,
 )
 
 __all__ = [
+    "CRASHED",
     "FINISHED",
+    "RESCUE",
     "RUN_BOUNDS",
     "WAIT_BOUNDS",
     "Action",
@@ -119,4 +125,6 @@ __all__ = [
     "WorkerVerdict",
     "group_of",
     "life_of",
+    "rescued",
+    "rescues",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -17,6 +18,20 @@ class Verdict(StrEnum):
     SUSPECT = "suspect"
     DEAD = "dead"
     UNKNOWN = "unknown"
+
+
+RESCUE = "rescue:"  # before a queue's name: worked by a rescue worker, which does not count as one of the queue's own
+CRASHED = "crashed:"  # how the end reason of a session begins whose worker raised
+
+
+def rescued(queues: Iterable[str]) -> tuple[str, ...]:
+    """What the session of a rescue worker says in place of these queues. No queue can be called so."""
+    return tuple(f"{RESCUE}{queue}" for queue in queues)
+
+
+def rescues(served: Iterable[str]) -> tuple[str, ...]:
+    """The queues that are worked by way of rescue, among what a session or a target says it serves."""
+    return tuple(queue.removeprefix(RESCUE) for queue in served if queue.startswith(RESCUE))
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,10 +58,14 @@ class Observer:
         *,
         single: bool = False,
         troubles: TroubleReader | None = None,
+        check_providers: bool = True,
     ) -> None:
         self._reader, self._control, self._platform = reader, control, platform
         self._settings, self._clock, self._single = settings, clock, single
-        self._providers, self._troubles = ProviderProbe(environ, settings, single=single), troubles
+        self._providers, self._troubles = (
+            ProviderProbe(environ, settings, single=single, checks=check_providers),
+            troubles,
+        )
         self._continuity = Continuity(patience=3 * settings.watch.interval + settings.store.timeout)
         self._beats = BeatWatch()
         self._queues = {name: QueueProbe(queue) for name, queue in settings.queues.items()}

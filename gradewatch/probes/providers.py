@@ -42,10 +42,13 @@ _REACH_FIX = (
 
 
 class ProviderProbe:
-    """Keeps what the last check gave; a new one runs beside the cycle, and never holds it up."""
+    """Keeps what the last check gave; a new one runs beside the cycle, and never holds it up. Without `checks`, nobody
+    is asked: only the credentials' form and what workers told are known."""
 
-    def __init__(self, environ: Mapping[str, str], settings: Settings, *, single: bool = False) -> None:
-        self._environ, self._single = environ, single
+    def __init__(
+        self, environ: Mapping[str, str], settings: Settings, *, single: bool = False, checks: bool = True
+    ) -> None:
+        self._environ, self._single, self._checks = environ, single, checks
         self._every = settings.watch.provider_check
         worker = settings.worker
         self._named = frozenset((*worker.ocr, *worker.grading))
@@ -59,7 +62,7 @@ class ProviderProbe:
         form = read_credentials(self._environ, self._named)
         bad = {fact.variable for fact in form if fact.problem is not None}
         wanted = [name for name in self._chosen if PROVIDERS[name][0] not in bad]
-        if self._checking is None and wanted and time.monotonic() >= self._due:
+        if self._checks and self._checking is None and wanted and time.monotonic() >= self._due:
             self._checking = asyncio.create_task(self._check(wanted))
         if self._single and self._checking is not None:
             await asyncio.wait({self._checking})

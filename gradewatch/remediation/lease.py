@@ -1,5 +1,5 @@
-"""One acting watch: a lease with a term, renewed with a margin. A watch that cannot renew stops acting before its
-lease ends by its own monotonic clock, which it reads before it asks."""
+"""One acting watch (or one worker of those that stand by): a lease with a term, renewed with a margin. A holder that
+cannot renew stops acting before its lease ends by its own monotonic clock, which it reads before it asks."""
 
 from __future__ import annotations
 
@@ -15,13 +15,24 @@ NAME = "watch"
 
 
 class ActingLease:
-    """Holds the lease while it can. `ttl` in seconds; the last third of it is margin in which we no longer act."""
+    """Holds the lease `name` while it can. `ttl` in seconds; the last third of it is margin in which we no longer act.
+    `who` is what the log calls the holder."""
 
-    def __init__(self, leases: Leases, holder: str, ttl: float, clock: Clock, *, in_store: bool = True) -> None:
+    def __init__(
+        self,
+        leases: Leases,
+        holder: str,
+        ttl: float,
+        clock: Clock,
+        *,
+        in_store: bool = True,
+        name: str = NAME,
+        who: str = "watch",
+    ) -> None:
         """`in_store`: the lease is a row of the store, so that a lease that cannot be written says that the store can
         not be written either."""
         self._leases, self.holder, self._ttl, self._clock = leases, holder, ttl, clock
-        self._in_store = in_store
+        self._in_store, self.name, self._who = in_store, name, who
         self._until = float("-inf")
         self._renew_at = float("-inf")
         self.term = 0
@@ -44,7 +55,7 @@ class ActingLease:
         if self.held and began < self._renew_at:
             return True
         try:
-            grant = await self._leases.acquire(NAME, self.holder, self._ttl)
+            grant = await self._leases.acquire(self.name, self.holder, self._ttl)
         except StoreError as error:
             if self.refused is None:
                 log.warning("lease not renewed", holder=self.holder, error=str(error))
@@ -59,10 +70,10 @@ class ActingLease:
         if grant is None:
             self._until = float("-inf")
             if was:
-                log.warning("lease lost to another watch", holder=self.holder, term=self.term)
+                log.warning(f"lease lost to another {self._who}", lease=self.name, holder=self.holder, term=self.term)
             return
         if grant.term != self.term:
-            log.info("this watch acts", holder=self.holder, term=grant.term)
+            log.info(f"this {self._who} acts", lease=self.name, holder=self.holder, term=grant.term)
         self.term, self._until, self._renew_at = grant.term, began + self._ttl * 2 / 3, began + self._ttl / 3
 
     async def release(self) -> None:
@@ -71,6 +82,6 @@ class ActingLease:
             return
         self._until = float("-inf")
         try:
-            await self._leases.release(NAME, self.holder)
+            await self._leases.release(self.name, self.holder)
         except StoreError as error:
             log.warning("lease not released; it ends by itself", holder=self.holder, error=str(error))

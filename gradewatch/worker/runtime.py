@@ -19,6 +19,7 @@ from gradewatch.errors import Conflict, StoreError
 from gradewatch.model import Claimed, NewSession
 from gradewatch.ports import OpenStore, Sessions
 from gradewatch.worker.context import Handler
+from gradewatch.worker.crash import crashed
 from gradewatch.worker.fenced import JobStore
 from gradewatch.worker.membership import Membership
 from gradewatch.worker.observer import Observer
@@ -44,7 +45,8 @@ class Worker:
 
     `heartbeat_timeout` is in seconds. `open_store` opens the heartbeat's own handle, in the heartbeat's thread.
     `target` and `incarnation` say which place on which platform this process fills. The jobs claimed are those of
-    `queues` whose kind has a handler; all others are left alone.
+    `queues` whose kind has a handler; all others are left alone. `serves` is what the session says of its queues, where
+    that is not what it claims from.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Worker:
         incarnation: str = "",
         observer: Observer | None = None,
         rng: random.Random | None = None,
+        serves: Sequence[str] | None = None,
     ) -> None:
         rng, observer = rng or random.Random(), observer or Observer()
         self._store = store
@@ -70,13 +73,14 @@ class Worker:
         self._kinds = frozenset(handlers)
         self._settings = settings
         self._drain, self._cut = asyncio.Event(), asyncio.Event()
+        self._fault: BaseException | None = None
         self._outage = Outage(rng)
         self._wakeup = Wakeup(store, poll=settings.poll, rng=rng)
         wake = self._wakeup.call
         self._pool = Pool(store, handlers, settings, self._outage, rng=rng, observer=observer, freed=wake)
         new = NewSession(
             name=name,
-            queues=self._queues,
+            queues=self._queues if serves is None else tuple(serves),
             slots=settings.slots,
             host=socket.gethostname(),
             pid=os.getpid(),
@@ -132,8 +136,9 @@ class Worker:
     async def run(self) -> None:
         """Work until drained. Outlasts any outage of the store; raises only on a fault of this program."""
         async with asyncio.TaskGroup() as group:
-            background = [group.create_task(self._pulse()), group.create_task(self._pool.completer.run())]
-            serve = group.create_task(self._serve())
+            parts = (self._pulse(), self._pool.completer.run())
+            background = [group.create_task(self._noted(part)) for part in parts]
+            serve = group.create_task(self._noted(self._serve()))
             try:
                 await self._drain.wait()
                 await self._let_finish(serve)
@@ -145,6 +150,14 @@ class Worker:
                     self._membership.fall_silent()
                     for task in background:
                         task.cancel()
+
+    async def _noted(self, part: Awaitable[None]) -> None:
+        """Remember what a part raised: the session's end says so."""
+        try:
+            await part
+        except Exception as error:
+            self._fault = self._fault or error
+            raise
 
     async def _pulse(self) -> None:
         while True:
@@ -224,6 +237,8 @@ class Worker:
         pool.abandon()
         written = await _within(STOP_WRITES, pool.completer.flush())
         reason = "drained" if self._drain.is_set() else "stopped undrained"
+        if self._fault is not None:
+            reason = crashed(self._fault)
         told = await _within(STOP_SESSION, self._membership.end(reason))
         stopped = await _within(STOP_HEARTBEAT, self._membership.stop_beating())
         if not (written and told and stopped):

@@ -81,6 +81,7 @@ def other(value: Any, dotted: str) -> str:
         "platform.restart": '["docker", "restart", "{target}"]',
         "platform.status": '["worker-status"]',
         "platform.env": '["DOCKER_HOST"]',
+        "embed.scope": "deployment",
         "log.format": "json",
         "log.level": "debug",
         "queues.NAME.kinds": '["regrade"]',

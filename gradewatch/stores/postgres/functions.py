@@ -129,6 +129,17 @@ class FunctionStore(ProviderMemory):
             raise Conflict(f"Session {session_id} has ended or never began: it may claim nothing. Open a new one.")
         return [rows.job(row) for row in claimed]
 
+    async def claim_job(self, session_id: str, job_id: str) -> Job:
+        answer = await self._caller.call("claim_job", session=session_id, wanted=job_id)
+        match answer.get("problem"):
+            case None:
+                return rows.job(answer["job"])
+            case "session":
+                raise Conflict(f"Session {session_id} has ended or never began: it may claim nothing. Open a new one.")
+            case "absent":
+                raise NotFound(f"There is no job {job_id}: check the id, or it was purged after its retention time.")
+        raise Conflict(f"Job {job_id} is {answer['problem']}; only a pending job can be claimed. It is untouched.")
+
     async def progress(self, claim: Claimed, done: int, total: int, message: str = "") -> None:
         held = await self._caller.call(
             "progress", job=claim.id, held_token=claim.token, done=done, total=total, message=message

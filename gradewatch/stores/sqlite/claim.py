@@ -6,7 +6,7 @@ import heapq
 import sqlite3
 from collections.abc import Collection, Sequence
 
-from gradewatch.errors import Conflict
+from gradewatch.errors import Conflict, NotFound
 from gradewatch.model import Job
 from gradewatch.stores.sqlite import rows
 
@@ -18,19 +18,18 @@ WHERE state = 'pending' AND queue = :queue AND (run_at <= gw_now() OR updated_at
   AND kind IN (SELECT value FROM json_each(:kinds))
 ORDER BY priority DESC, created_at, seq LIMIT :limit
 """
-_CLAIM = f"""
+_RUN = """
 UPDATE jobs SET state = 'running', attempt = attempt + 1, token = token + 1, session_id = :session,
   started_at = gw_now(), updated_at = gw_now()
-WHERE seq IN (SELECT value FROM json_each(:seqs))
-RETURNING {rows.JOB_COLUMNS}
 """
+_CLAIM = f"{_RUN} WHERE seq IN (SELECT value FROM json_each(:seqs)) RETURNING {rows.JOB_COLUMNS}"
+_CLAIM_ONE = f"{_RUN} WHERE id = :id AND state = 'pending' RETURNING {rows.JOB_COLUMNS}"
 
 
 def claim(
     connection: sqlite3.Connection, session_id: str, queues: Sequence[str], kinds: Collection[str], limit: int
 ) -> list[Job]:
-    if not connection.execute("SELECT 1 FROM sessions WHERE id = ? AND ended_at IS NULL", (session_id,)).fetchone():
-        raise Conflict(f"Session {session_id} has ended or never began: it may claim nothing. Open a new one.")
+    _require_open(connection, session_id)
     if limit <= 0:
         return []
     wanted = rows.dump_list(kinds)
@@ -46,6 +45,22 @@ def claim(
     claimed = connection.execute(_CLAIM, {"session": session_id, "seqs": rows.dump(chosen)}).fetchall()
     claimed.sort(key=lambda row: (-row["priority"], row["created_at"], row["seq"]))
     return [rows.job(row) for row in claimed]
+
+
+def claim_job(connection: sqlite3.Connection, session_id: str, job_id: str) -> Job:
+    _require_open(connection, session_id)
+    row = connection.execute(_CLAIM_ONE, {"session": session_id, "id": rows.text(job_id)}).fetchone()
+    if row is not None:
+        return rows.job(row)
+    found = connection.execute("SELECT state FROM jobs WHERE id = ?", (rows.text(job_id),)).fetchone()
+    if found is None:
+        raise NotFound(f"There is no job {job_id}: check the id, or it was purged after its retention time.")
+    raise Conflict(f"Job {job_id} is {found['state']}; only a pending job can be claimed. It is untouched.")
+
+
+def _require_open(connection: sqlite3.Connection, session_id: str) -> None:
+    if not connection.execute("SELECT 1 FROM sessions WHERE id = ? AND ended_at IS NULL", (session_id,)).fetchone():
+        raise Conflict(f"Session {session_id} has ended or never began: it may claim nothing. Open a new one.")
 
 
 def _alone(connection: sqlite3.Connection, session_id: str, first: Sequence[sqlite3.Row]) -> list[int]:

@@ -146,6 +146,9 @@ class SqliteStore(ProviderMemory):
     async def claim(self, session_id: str, queues: Sequence[str], kinds: Collection[str], limit: int) -> list[Job]:
         return await self._writer.run(lambda c: claim.claim(c, session_id, queues, kinds, limit))
 
+    async def claim_job(self, session_id: str, job_id: str) -> Job:
+        return await self._writer.run(lambda c: claim.claim_job(c, session_id, job_id))
+
     async def progress(self, claim: Claimed, done: int, total: int, message: str = "") -> None:
         await self._writer.run(lambda c: worker.progress(c, claim, done, total, message))
 

@@ -100,3 +100,23 @@ BEGIN
   SELECT json_agg(changed ORDER BY priority DESC, created_at, id) INTO claimed FROM changed;
   RETURN coalesce(claimed, '[]');
 END $$;
+
+-- That very pending job, as {job}; {problem: "session" | "absent" | a state} where it cannot be had.
+CREATE OR REPLACE FUNCTION gradewatch.claim_job(session text, wanted text) RETURNS json
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = gradewatch, pg_temp SET jit = off SET timezone = 'UTC' AS $$
+DECLARE
+  moment timestamptz := clock();
+  claimed json;
+BEGIN
+  PERFORM FROM sessions WHERE id = session AND ended_at IS NULL;
+  IF NOT FOUND THEN
+    RETURN json_build_object('problem', 'session');
+  END IF;
+  WITH changed AS (
+    UPDATE jobs SET state = 'running', attempt = attempt + 1, token = token + 1, session_id = session,
+      started_at = moment, updated_at = moment, waited = 0
+    WHERE id = wanted AND state = 'pending' RETURNING jobs.*
+  )
+  SELECT json_build_object('job', changed) INTO claimed FROM changed;
+  RETURN coalesce(claimed, json_build_object('problem', coalesce((SELECT state FROM jobs WHERE id = wanted), 'absent')));
+END $$;
