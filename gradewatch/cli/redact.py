@@ -16,6 +16,7 @@ _SECRET = re.compile(
     r"(?:$|[_.-])|apikey",
     re.IGNORECASE,
 )
+_NUMBERS = frozenset({int, float, bool, type(None)})  # under such a name: a job's fencing token, not a secret
 _USERINFO = re.compile(r"(?<=://)[^\s/@'\"]*@")
 _BEARER = re.compile(r"(bearer\s+)[\w.~+/=-]+", re.IGNORECASE)
 
@@ -23,7 +24,8 @@ _BEARER = re.compile(r"(bearer\s+)[\w.~+/=-]+", re.IGNORECASE)
 def redact(logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """A structlog processor."""
     for name, value in event.items():
-        event[name] = _safe(name, value, _DEEPEST)
+        if type(value) not in _NUMBERS:
+            event[name] = _safe(name, value, _DEEPEST)
     return event
 
 
@@ -33,11 +35,12 @@ def _names_a_secret(name: str) -> bool:
 
 
 def _safe(name: str, value: Any, depth: int) -> Any:
-    # A number under such a name is a job's fencing token, not a secret.
-    if value is None or isinstance(value, bool | int | float):
+    if type(value) in _NUMBERS:
         return value
     if _names_a_secret(name):
         return HIDDEN
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
     if isinstance(value, str):
         return _without_secrets(value)
     if isinstance(value, Mapping):

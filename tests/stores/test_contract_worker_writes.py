@@ -42,6 +42,17 @@ async def test_a_broken_text_is_kept_as_far_as_it_goes(store: Store) -> None:
     assert (await get(store, job.id)).status_message == "page ?"
 
 
+async def test_an_error_is_kept_to_its_end_whatever_characters_are_in_it(store: Store) -> None:
+    message = "it answered \x00 \"['{\\\\u0000}']\" \u2028 \ud83d\ude00 \N{GRINNING FACE} and broke off \ud800"
+    _, job = await running(store)
+    assert await store.finish([Finish(fence(job), FinishKind.FAIL, error=JobError("failed", message))]) == [True]
+    error = (await get(store, job.id)).error
+    assert error is not None
+    kept = error.message.replace("\x00", "\ufffd")  # not every store can hold a NUL
+    assert kept.startswith("it answered \ufffd \"['{\\\\u0000}']\" \u2028 ")
+    assert kept.endswith("\N{GRINNING FACE} and broke off ?")
+
+
 async def test_a_detail_that_json_cannot_hold_is_refused(store: Store) -> None:
     _, job = await running(store)
     with pytest.raises(PayloadError, match=r"paper-0\.pdf"):

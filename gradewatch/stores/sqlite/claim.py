@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import heapq
 import sqlite3
 from collections.abc import Collection, Sequence
+from itertools import chain
 
 from gradewatch.errors import Conflict, NotFound
 from gradewatch.model import Job
@@ -13,16 +13,21 @@ from gradewatch.stores.sqlite import rows
 # A row changed in the future means that the clock was stepped back since: what waits for a time on the old clock
 # would wait for the length of the step.
 _ELIGIBLE = """
-SELECT -priority AS rank, created_at, seq, run_alone FROM jobs
-WHERE state = 'pending' AND queue = :queue AND (run_at <= gw_now() OR updated_at > gw_now())
-  AND kind IN (SELECT value FROM json_each(:kinds))
-ORDER BY priority DESC, created_at, seq LIMIT :limit
+SELECT json_group_array(json_array(rank, created_at, seq, run_alone)) FROM (
+  SELECT -priority AS rank, created_at, seq, run_alone FROM jobs
+  WHERE state = 'pending' AND queue = :queue AND (run_at <= gw_now() OR updated_at > gw_now())
+    AND kind IN (SELECT value FROM json_each(:kinds))
+  ORDER BY priority DESC, created_at, seq LIMIT :limit)
 """
 _RUN = """
 UPDATE jobs SET state = 'running', attempt = attempt + 1, token = token + 1, session_id = :session,
   started_at = gw_now(), updated_at = gw_now()
 """
-_CLAIM = f"{_RUN} WHERE seq IN (SELECT value FROM json_each(:seqs)) RETURNING {rows.JOB_COLUMNS}"
+_CLAIM = f"{_RUN} WHERE seq IN (SELECT value FROM json_each(:seqs))"
+_CLAIMED = f"""
+SELECT json_group_array(json_array({rows.JOB_COLUMNS})) FROM (
+  SELECT * FROM jobs WHERE seq IN (SELECT value FROM json_each(:seqs)) ORDER BY priority DESC, created_at, seq)
+"""
 _CLAIM_ONE = f"{_RUN} WHERE id = :id AND state = 'pending' RETURNING {rows.JOB_COLUMNS}"
 
 
@@ -34,17 +39,16 @@ def claim(
         return []
     wanted = rows.dump_list(kinds)
     # One ordered index walk per queue, merged: a single query over several queues would sort all that is pending.
-    walks = [
-        connection.execute(_ELIGIBLE, {"queue": queue, "kinds": wanted, "limit": limit}).fetchall()
+    walks = (
+        rows.listed(connection, _ELIGIBLE, {"queue": queue, "kinds": wanted, "limit": limit})
         for queue in dict.fromkeys(queues)
-    ]
-    first = list(heapq.merge(*walks, key=lambda row: tuple(row)[:3]))[:limit]
-    chosen = _alone(connection, session_id, first)
+    )
+    chosen = _alone(connection, session_id, sorted(chain.from_iterable(walks))[:limit])
     if not chosen:
         return []
-    claimed = connection.execute(_CLAIM, {"session": session_id, "seqs": rows.dump(chosen)}).fetchall()
-    claimed.sort(key=lambda row: (-row["priority"], row["created_at"], row["seq"]))
-    return [rows.job(row) for row in claimed]
+    parameters = {"session": session_id, "seqs": rows.dump(chosen)}
+    connection.execute(_CLAIM, parameters)
+    return [rows.job(row) for row in rows.listed(connection, _CLAIMED, parameters)]
 
 
 def claim_job(connection: sqlite3.Connection, session_id: str, job_id: str) -> Job:
@@ -63,7 +67,7 @@ def _require_open(connection: sqlite3.Connection, session_id: str) -> None:
         raise Conflict(f"Session {session_id} has ended or never began: it may claim nothing. Open a new one.")
 
 
-def _alone(connection: sqlite3.Connection, session_id: str, first: Sequence[sqlite3.Row]) -> list[int]:
+def _alone(connection: sqlite3.Connection, session_id: str, first: Sequence[Sequence[int]]) -> list[int]:
     """Of the jobs whose turn it is, those this session may have, by the rule of run-alone (ports.JobWriter.claim)."""
     held, held_alone = connection.execute(
         "SELECT count(*), coalesce(max(run_alone), 0) FROM jobs WHERE state = 'running' AND session_id = ?",
@@ -72,8 +76,8 @@ def _alone(connection: sqlite3.Connection, session_id: str, first: Sequence[sqli
     if held_alone:
         return []
     before_suspect: list[int] = []
-    for row in first:
-        if row["run_alone"]:
-            return before_suspect or ([] if held else [row["seq"]])
-        before_suspect.append(row["seq"])
+    for *_, seq, run_alone in first:
+        if run_alone:
+            return before_suspect or ([] if held else [seq])
+        before_suspect.append(seq)
     return before_suspect

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from gradewatch.model import AuditEntry, Job, JobError, JobRef, JobState, Outcome, PaperResult, Pause, Session
@@ -30,6 +31,7 @@ def micros(seconds: float) -> int:
     return int(max(0.0, min(seconds * 1e6, FOREVER)))
 
 
+@lru_cache(maxsize=1024)  # what is claimed, or read as a page, mostly came in batches
 def from_micros(value: int) -> datetime:
     return EPOCH + timedelta(microseconds=value)
 
@@ -51,16 +53,24 @@ def dump_list(values: Iterable[Any]) -> str:
     return dump(list(values))
 
 
+def listed(connection: sqlite3.Connection, sql: str, parameters: Mapping[str, Any]) -> list[list[Any]]:
+    """What a query says in one JSON list of lists. Each row that SQLite hands over costs a turn of the interpreter's
+    lock, for which a busy event loop lets it wait."""
+    answer: list[list[Any]] = json.loads(connection.execute(sql, parameters).fetchone()[0])
+    return answer
+
+
 def text(value: str) -> str:
-    """Text that SQLite can hold: lone surrogates, as broken input yields them, become question marks."""
-    return value.encode("utf-8", "replace").decode("utf-8")
+    """Text that SQLite can hold, and take out of JSON: lone surrogates, as broken input yields them, become question
+    marks, as NUL becomes the replacement mark."""
+    return value.encode("utf-8", "replace").decode("utf-8").replace("\x00", "\ufffd")
 
 
 def _error(row: sqlite3.Row) -> JobError | None:
     return JobError(row["error_code"], row["error_message"] or "") if row["error_code"] is not None else None
 
 
-def job(row: sqlite3.Row) -> Job:
+def job(row: Sequence[Any]) -> Job:
     """A row of JOB_COLUMNS. Unpacked by place, not by name: claims read thousands a second."""
     (
         _, job_id, queue, kind, state, priority, attempt, max_attempts, lost, token, run_alone, session_id, created_at,

@@ -65,18 +65,25 @@ def save_paper(connection: sqlite3.Connection, claim: Claimed, result: PaperResu
 
 
 _FINISH = {
-    FinishKind.SUCCEED: "state = 'succeeded', result = :result, error_code = NULL, error_message = NULL, "
+    FinishKind.SUCCEED: "state = 'succeeded', result = given.result, error_code = NULL, error_message = NULL, "
     "finished_at = gw_now()",
-    FinishKind.FAIL: "state = 'failed', result = :result, error_code = :error_code, error_message = :error_message, "
+    FinishKind.FAIL: "state = 'failed', result = given.result, error_code = given.code, error_message = given.message, "
     "finished_at = gw_now()",
-    FinishKind.RETRY: "state = 'pending', run_at = gw_now() + :delay, session_id = NULL, started_at = NULL, "
-    "error_code = :error_code, error_message = :error_message",
+    FinishKind.RETRY: "state = 'pending', run_at = gw_now() + given.delay, session_id = NULL, started_at = NULL, "
+    "error_code = given.code, error_message = given.message",
     # run_at stays: the job has been waiting since it was first eligible.
     FinishKind.RELEASE: "state = 'pending', attempt = attempt - 1, session_id = NULL, started_at = NULL",
 }
+_CHANGE = """
+UPDATE jobs SET {assignments}, updated_at = gw_now() FROM (
+  SELECT json_extract(value, '$[0]') AS seq, json_extract(value, '$[1]') AS result,
+    json_extract(value, '$[2]') AS code, json_extract(value, '$[3]') AS message, json_extract(value, '$[4]') AS delay
+  FROM json_each(:changes)) AS given
+WHERE jobs.seq = given.seq
+"""
 _HELD_OF = """
-SELECT id, seq, queue, token, attempt >= max_attempts AS spent FROM jobs
-WHERE id IN (SELECT value FROM json_each(?)) AND state = 'running'
+SELECT json_group_array(json_array(id, token, seq, queue, attempt >= max_attempts)) FROM jobs
+WHERE id IN (SELECT value FROM json_each(:ids)) AND state = 'running'
 """
 _UNSAID = {
     FinishKind.FAIL: JobError("failed", "The worker gave up on this job and named no reason. Read its log."),
@@ -101,41 +108,39 @@ def prepare_finish(finish: Finish) -> PreparedFinish:
 
 def finish(connection: sqlite3.Connection, finishes: Sequence[PreparedFinish]) -> list[bool]:
     """Look at all rows, then change those still held: the write lock is held, so that nobody comes between."""
-    wanted = rows.dump([prepared.finish.claim.id for prepared in finishes])
-    held = {Claimed(row["id"], row["token"]): row for row in connection.execute(_HELD_OF, (wanted,))}
-    changes: defaultdict[FinishKind, list[dict[str, Any]]] = defaultdict(list)
+    ids = rows.dump([prepared.finish.claim.id for prepared in finishes])
+    held = {Claimed(job_id, token): row for job_id, token, *row in rows.listed(connection, _HELD_OF, {"ids": ids})}
+    changes: defaultdict[FinishKind, list[tuple[Any, ...]]] = defaultdict(list)
     worked: set[str] = set()
     answers = []
     for prepared in finishes:
         row = held.pop(prepared.finish.claim, None)  # a second finish of one claim comes too late
         answers.append(row is not None)
         if row is not None:
-            kind = _kind(prepared.finish, row)
-            changes[kind].append(_change(prepared, kind, row))
+            seq, queue, spent = row
+            kind = _kind(prepared.finish, spent)
+            changes[kind].append((seq, *_given(prepared, kind)))
             if kind in (FinishKind.SUCCEED, FinishKind.FAIL):
-                worked.add(row["queue"])
+                worked.add(queue)
     for kind, some in changes.items():
-        connection.executemany(f"UPDATE jobs SET {_FINISH[kind]}, updated_at = gw_now() WHERE seq = :seq", some)
+        connection.execute(_CHANGE.format(assignments=_FINISH[kind]), {"changes": rows.dump(some)})
     # Only a worker's own finish shows that work gets done; what a repair fails must not look like progress.
     connection.executemany("UPDATE counters SET last_finished_at = gw_now() WHERE queue = ?", [(q,) for q in worked])
     return answers
 
 
-def _kind(finish: Finish, row: sqlite3.Row) -> FinishKind:
+def _kind(finish: Finish, spent: int) -> FinishKind:
     """A retry without an attempt left is a failure."""
-    return FinishKind.FAIL if finish.kind is FinishKind.RETRY and row["spent"] else finish.kind
+    return FinishKind.FAIL if finish.kind is FinishKind.RETRY and spent else finish.kind
 
 
-def _change(prepared: PreparedFinish, kind: FinishKind, row: sqlite3.Row) -> dict[str, Any]:
+def _given(prepared: PreparedFinish, kind: FinishKind) -> tuple[str | None, str | None, str | None, int]:
+    """Result, error code, error message and delay, as _CHANGE takes them."""
     error = prepared.finish.error
     if error is None and kind is FinishKind.FAIL:
         error = _UNSAID[prepared.finish.kind]
-    return {
-        "seq": row["seq"],
-        "result": prepared.result,
-        "delay": rows.micros(prepared.finish.delay),
-        **_error(error),
-    }
+    code, message = (None, None) if error is None else (rows.text(error.code), rows.text(error.message))
+    return prepared.result, code, message, rows.micros(prepared.finish.delay)
 
 
 def _error(error: JobError | None) -> dict[str, Any]:
