@@ -1,5 +1,5 @@
-"""What stands before PostgREST in a Supabase project, as far as a client can see it: the check of the `apikey`, the paths
-`/rest/v1` and `/storage/v1`, and all the ways in which a gateway misbehaves. It runs in a thread of its own."""
+"""What stands before PostgREST in a Supabase project, as far as a client can see it: the check of the `apikey`, the
+paths `/rest/v1` and `/storage/v1`, and all the ways in which a gateway misbehaves. It runs in a thread of its own."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Fault:
 
 
 class Storage:
-    """A faithful part of Supabase Storage: its paths, its statuses (400 with the true one in the body) and its words."""
+    """A faithful part of Supabase Storage: its paths, its statuses (400, the true one in the body) and its words."""
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="gw-storage-"))

@@ -1,5 +1,5 @@
-"""A Supabase project of the tests' own: a real PostgREST over a real PostgreSQL, with Supabase's roles and rights, and a
-gateway before it."""
+"""A Supabase project of the tests' own: a real PostgREST over a real PostgreSQL, with Supabase's roles and rights, and
+a gateway before it."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ class SupabaseProject:
                 "AND relkind = 'r' AND oid <> 'gradewatch.meta'::regclass ORDER BY relname = 'deltas'"
             ).fetchall()
             hand.execute("; ".join(f"DELETE FROM {table}" for (table,) in found).encode())
-            hand.execute("DELETE FROM gradewatch.meta WHERE key NOT IN ('schema_version', 'supabase_api')")
+            hand.execute("DELETE FROM gradewatch.meta WHERE key NOT IN ('schema_version', 'supabase_api', 'parts')")
 
 
 def _free_port() -> int:

@@ -13,8 +13,8 @@ ENVELOPE = "answer"
 
 
 class Rest:
-    """A `Caller` over a `SupabaseClient`. Every answer comes in an envelope, so that whatever else may answer in JSON is
-    not taken for a queue.
+    """A `Caller` over a `SupabaseClient`. Every answer comes in an envelope, so that whatever else may answer in JSON
+    is not taken for a queue.
 
     JSON travels as text within it, and within the request: PostgREST takes both apart, and cannot where a payload
     holds "\\u0000", which scans do.

@@ -8,6 +8,7 @@ behind the caller's back. Here its HTTP client is ours, and what is no answer of
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -27,8 +28,8 @@ _MOST_ERROR = 1 << 16  # bytes of a refusal that are read
 
 
 class SupabaseClient:
-    """`url` is the project's; `key` its secret or service_role key; `timeout` the deadline of a call in seconds. Nothing
-    is sent before the first call. An instance belongs to one event loop."""
+    """`url` is the project's; `key` its secret or service_role key; `timeout` the deadline of a call in seconds.
+    Nothing is sent before the first call. An instance belongs to one event loop."""
 
     def __init__(self, url: str, key: str, *, timeout: float = 5.0, connections: int = CONNECTIONS) -> None:
         self.project = Project(url)
@@ -91,8 +92,8 @@ class SupabaseClient:
     async def answer(
         self, method: str, path: str, *, seconds: float | None = None, **options: Any
     ) -> AsyncIterator[httpx.Response]:
-        """The response to a plain request under the project's URL, its body not read yet, whatever its status. The whole
-        context ends within `seconds`. Raises store errors."""
+        """The response to a plain request under the project's URL, its body not read yet, whatever its status. The
+        whole context ends within `seconds`. Raises store errors."""
         async with (
             self._bounded(seconds or self.timeout),
             self._client().stream(method, f"{self.project.url}/{path}", **options) as response,
@@ -111,8 +112,8 @@ class SupabaseClient:
         except httpx.HTTPError as error:
             raise self.faults.transport(error) from None  # its own text may quote what was sent
         except APIError as error:
-            fields = {"code": error.code, "message": error.message}
-            raise self.faults.refused(Answer(500, "", _json(fields))) from None
+            said = json.dumps({"code": error.code, "message": error.message})
+            raise self.faults.refused(Answer(500, "application/json", said.encode())) from None
 
     def _client(self) -> httpx.AsyncClient:
         self.verify_key()  # also because a header holds not just any character
@@ -127,6 +128,7 @@ class SupabaseClient:
                     keepalive_expiry=IDLE,
                 ),
                 follow_redirects=False,
+                verify=self.project.encrypted,  # without encryption there is no certificate to load
                 trust_env=not self.project.loopback,
                 event_hooks={"response": [self._screen]},
             )
@@ -162,9 +164,3 @@ async def read_refusal(response: httpx.Response) -> Answer:
         if len(body) >= _MOST_ERROR:
             break
     return Answer(response.status_code, response.headers.get("content-type", "").lower(), body[:_MOST_ERROR])
-
-
-def _json(fields: Mapping[str, Any]) -> bytes:
-    import json
-
-    return json.dumps(fields).encode()

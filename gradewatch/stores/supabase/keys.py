@@ -18,6 +18,8 @@ _LOOKS_RIGHT = re.compile(r"[\x21-\x7e]+")
 def misfit(key: str) -> str:
     """Why this key cannot serve, as the rest of a sentence that begins with its variable; empty for one that can.
     The key itself is never in it."""
+    if not key:
+        return "is not set"
     if not _LOOKS_RIGHT.fullmatch(key) or key[0] in "\"'":
         return "holds blanks, quotes or other characters that no key has: something was pasted along with it"
     if key.startswith("sb_secret_"):

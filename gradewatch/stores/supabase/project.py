@@ -8,7 +8,7 @@ _HOSTED = ".supabase.co"
 
 
 class Project:
-    """Of `https://REF.supabase.co`, a custom domain, or a loopback address; the URL has been checked by the settings."""
+    """Of `https://REF.supabase.co`, a custom domain, or a loopback address; the settings have checked the URL."""
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
@@ -16,6 +16,7 @@ class Project:
         self.host = parts.hostname or ""
         self.shown = f"Supabase at {parts.netloc.rpartition('@')[2]}"
         self.ref = self.host.removesuffix(_HOSTED) if self.host.endswith(_HOSTED) else ""
+        self.encrypted = parts.scheme == "https"
         self.loopback = self.host in ("localhost", "::1") or self.host.startswith("127.")
 
     def dashboard(self, page: str) -> str:

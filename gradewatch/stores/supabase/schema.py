@@ -19,17 +19,15 @@ from gradewatch.stores.supabase.caller import ENVELOPE, PREFIX
 
 LOCK_TIMEOUT = "3s"  # what a call may wait for a lock: less than store.timeout, so that the server says what is wrong
 MARK = "Gradewatch: made by gradewatch migrate"
-# What each is called by stores, and the function it stands for where that has another name.
-CALLED: Mapping[str, str] = {"check": "check_api"} | {
-    name: name
-    for name in (
-        "stats overdue held list_sessions get_job list_jobs list_papers changes "
-        "submit claim progress credit_wait save_paper finish repair operate open_session beat end_session "
-        "record amend list_audit undo control pause resume add_credit acquire release purge purge_credits "
-        "get_pages keep_page reserve spend tell_trouble clear_trouble list_troubles "
-        "find_object touch_object begin_object end_object lose_object stale_objects forget_objects"
-    ).split()
-}
+_SAME = (
+    "stats overdue held list_sessions get_job list_jobs list_papers changes "
+    "submit claim progress credit_wait save_paper finish repair operate open_session beat end_session "
+    "record amend list_audit undo control pause resume add_credit acquire release purge purge_credits "
+    "get_pages keep_page reserve spend tell_trouble clear_trouble list_troubles "
+    "find_object touch_object begin_object end_object lose_object stale_objects forget_objects"
+)
+# What stores call, and the function of the schema that stands behind it.
+CALLED: Mapping[str, str] = {"check": "check_api"} | {name: name for name in _SAME.split()}
 _MADE = re.compile(r'CREATE OR REPLACE FUNCTION gradewatch\."?(\w+)"?\(([^)]*)\)\s+RETURNS\s+(\w+)')
 
 _FIRST = f"""\
@@ -164,7 +162,8 @@ def migration_text() -> str:
     """All of it as one script, which may be run again."""
     parts = [f"-- {name}\n{sql}" for name, sql in (*base.scripts(), *scripts())]
     noted = (
-        f"INSERT INTO gradewatch.meta VALUES ('supabase_api', '{digest()}')\n"
+        f"INSERT INTO gradewatch.meta VALUES ('supabase_api', '{digest()}'),\n"
+        "  ('parts', (SELECT json_agg(part) FROM gradewatch.parts() AS part)::text)\n"
         "  ON CONFLICT (key) DO UPDATE SET value = excluded.value;"
     )
     first = _FIRST.format(version=len(base.scripts()))

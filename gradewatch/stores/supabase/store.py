@@ -65,6 +65,8 @@ class SupabaseStore(PaperBucket, FunctionStore):
             raise SchemaMismatch(str(error), fix=self.client.faults.paste) from None
         if facts["api"] != schema.digest():
             raise self.client.faults.misfit("its functions are those of another version of gradewatch")
+        if facts["lacks"]:
+            raise self.client.faults.misfit(f"somebody dropped or renamed {', '.join(facts['lacks'])}")
         return (*missing, *schema.missing_indexes(facts))
 
     # ---------------------------------------------------------------- wake-up

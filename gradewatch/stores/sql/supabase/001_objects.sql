@@ -82,13 +82,26 @@ BEGIN
   RETURN gone;
 END $$;
 
+-- Every column and function that is there, by name. The migration keeps what it has made in meta, under "parts".
+CREATE OR REPLACE FUNCTION gradewatch.parts() RETURNS SETOF text
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = gradewatch, pg_temp SET jit = off AS $$
+  SELECT c.relname || '.' || a.attname FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
+  WHERE c.relnamespace = 'gradewatch'::regnamespace AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped
+  UNION ALL
+  SELECT 'function ' || oid::regprocedure FROM pg_proc
+  WHERE pronamespace = 'gradewatch'::regnamespace OR (pronamespace = 'public'::regnamespace AND proname ~ '^gradewatch_')
+$$;
+
 -- What "check" answers, and {api: which functions PostgREST shows, role: whom it acts for, hidden: [table whose rows
--- row-level security keeps from these functions]}.
+-- row-level security keeps from these functions], lacks: [what was made and is gone, some of it]}.
 CREATE OR REPLACE FUNCTION gradewatch.check_api(queues text[]) RETURNS json
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = gradewatch, pg_temp SET jit = off SET timezone = 'UTC' AS $$
   SELECT ("check"(queues)::jsonb || jsonb_build_object(
     'api', (SELECT value FROM meta WHERE key = 'supabase_api'),
     'role', current_setting('role'),
+    'lacks', (SELECT coalesce(jsonb_agg(part ORDER BY part), '[]') FROM (
+      SELECT json_array_elements_text(value::json) FROM meta WHERE key = 'parts'
+      EXCEPT SELECT gradewatch.parts() LIMIT 5) AS gone (part)),
     'hidden', (SELECT coalesce(jsonb_agg(relname ORDER BY relname), '[]') FROM pg_class
                WHERE relnamespace = 'gradewatch'::regnamespace AND relkind = 'r' AND row_security_active(oid))))::json
 $$;
