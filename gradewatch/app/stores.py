@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from gradewatch.config import Settings
+from gradewatch.config.store_url import SUPABASE_KEY, missing_key
 from gradewatch.errors import ConfigError
 from gradewatch.ports import OpenStore, Store
 
 
-def make_store(settings: Settings) -> Store:
-    """The store of these settings, not opened yet. Raises ConfigError for a URL that is no store's, and where the
-    library of a store is not installed."""
+def make_store(settings: Settings, *, to_open: bool = True) -> Store:
+    """The store of these settings, not opened yet; `to_open`: it is going to be, and needs its key. Raises ConfigError
+    for a URL that is no store's, where the library of a store is not installed, and where its key is missing."""
     scheme, _, rest = settings.store.url.partition("://")
     if scheme == "sqlite":
         from gradewatch.stores.sqlite import SqliteStore
@@ -21,6 +23,8 @@ def make_store(settings: Settings) -> Store:
         return SqliteStore(rest.removeprefix("/"), timeout=settings.store.timeout)
     if scheme == "postgresql":
         return _postgres(settings)
+    if scheme in ("https", "http"):
+        return _supabase(settings, to_open)
     raise ConfigError([f"store.url: no store for {scheme}:// in this version"])
 
 
@@ -35,6 +39,23 @@ def _postgres(settings: Settings) -> Store:
         return PostgresStore(settings.store.url, timeout=settings.store.timeout)
     except ValueError as error:
         raise ConfigError([f"store.url: {error}"]) from error
+
+
+def _supabase(settings: Settings, to_open: bool) -> Store:
+    try:
+        from gradewatch.stores.supabase import SupabaseStore
+    except ImportError as error:
+        raise ConfigError(
+            [f"store.url: Supabase needs a library ({error}): run pip install 'gradewatch[supabase]'"]
+        ) from error
+    if to_open and (missing := missing_key(os.environ)):
+        raise ConfigError([missing])
+    return SupabaseStore(
+        settings.store.url,
+        os.environ.get(SUPABASE_KEY, "").strip(),
+        timeout=settings.store.timeout,
+        database_url=os.environ.get("DATABASE_URL", "").strip(),
+    )
 
 
 def opener(settings: Settings) -> OpenStore:

@@ -40,9 +40,10 @@ def check_config(ctx: click.Context, invocation: Invocation, as_json: bool) -> N
 
 def effective(settings: Settings) -> dict[str, Any]:
     """The settings as nested values; what their dataclasses keep out of their repr is hidden. The URL of an SQLite
-    store is shown: it is a path, and which file is meant is the commonest question."""
+    store is shown: it is a path, and which file is meant is the commonest question; so is Supabase's, which holds no
+    secret."""
     shown = _shown(settings)
-    if settings.store.scheme == "sqlite":
+    if settings.store.scheme in ("sqlite", "https", "http"):
         shown["store"]["url"] = settings.store.url
     return shown
 

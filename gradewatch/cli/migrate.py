@@ -24,7 +24,7 @@ def migrate(invocation: Invocation, only_print: bool, as_json: bool) -> None:
     from gradewatch.app import make_store
 
     settings = invocation.settings()
-    store = make_store(settings)
+    store = make_store(settings, to_open=not only_print)
     if only_print:
         text = store.migration_text()
         click.echo(text) if not as_json else echo_json({"migration": text})

@@ -44,6 +44,7 @@ def load(path: Path | None = None, environ: Mapping[str, str] | None = None, *, 
         found[entry.path] = entry
     values = _values(found.values(), notes)
     values[store_url.PATH] = _store(found, values, folder, notes)
+    store_url.check_key(values[store_url.PATH], variables, notes)
     settings = _settings(found, values, notes)
     _judge(settings, found, values, variables, notes)
     return Loaded(settings, notes.errors, notes.warnings, _sources(file, found))

@@ -12,7 +12,9 @@ from gradewatch.config.values import Wrong
 
 PATH = ("store", "url")
 CONVENTIONAL = ("MONGO_URL", "SUPABASE_URL", "DATABASE_URL")  # in this order, where several are set
-SCHEMES_LATER = ("mongodb", "mongodb+srv", "https")
+SCHEMES_LATER = ("mongodb", "mongodb+srv")
+SUPABASE_KEY, SUPABASE_ANON_KEY = "SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_ANON_KEY"
+_LOOPBACK = re.compile(r"http://(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?")
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,20})://(.*)", re.DOTALL)
 
 
@@ -72,7 +74,47 @@ def _postgres(rest: str, folder: Path) -> str:
     return f"postgresql://{rest}"
 
 
+def _supabase(rest: str, folder: Path) -> str:
+    place = rest.rstrip("/").removesuffix("/rest/v1").rstrip("/")
+    host, _, path = place.partition("/")
+    if host in ("supabase.com", "app.supabase.com"):
+        raise Wrong("this is the dashboard's address: the project's API URL is needed, https://REF.supabase.co")
+    if not rest.isprintable() or re.search(r"[\s@?#]", rest) or path or not host.strip(":"):
+        raise Wrong(
+            "the API URL of a Supabase project is needed, https://REF.supabase.co, without a key, a path or parameters"
+        )
+    return f"https://{host}"
+
+
+def _supabase_unencrypted(rest: str, folder: Path) -> str:
+    """What `supabase start` runs on this machine."""
+    url = _supabase(rest, folder).replace("https:", "http:", 1)
+    if not _LOOPBACK.fullmatch(url):
+        raise Wrong("over http:// the key would travel unencrypted: use https://, or an address of this machine")
+    return url
+
+
+def check_key(url: str, environ: Mapping[str, str], notes: Notes) -> None:
+    """Tell that a Supabase store has no key: it can be told before anything is opened."""
+    if url.startswith(("https://", "http://")) and (missing := missing_key(environ)):
+        notes.warn(missing)
+
+
+def missing_key(environ: Mapping[str, str]) -> str:
+    """What is wrong where there is no key for a Supabase store, and what to do; else empty."""
+    if environ.get(SUPABASE_KEY, "").strip():
+        return ""
+    why = ""
+    if environ.get(SUPABASE_ANON_KEY, "").strip():
+        why = f"; {SUPABASE_ANON_KEY} is, but row-level security hides every row from that key, and it is not used"
+    return (
+        f"{SUPABASE_KEY} is not set{why}: copy the secret key (sb_secret_…, or the legacy service_role key) from the "
+        "project's settings in the dashboard, under API keys, into it"
+    )
+
+
 # A store joins by one line: its scheme, how its URL is made final, and an example for messages.
+_SUPABASE_EXAMPLE = "https://REF.supabase.co"
 _POSTGRES = (_postgres, "postgresql://user:password@host/database")
 SUPPORTED: Mapping[str, tuple[Callable[[str, Path], str], str]] = {
     "sqlite": (_sqlite, "sqlite:///gradewatch.db"),
@@ -82,4 +124,6 @@ SUPPORTED: Mapping[str, tuple[Callable[[str, Path], str], str]] = {
     "postgresql+asyncpg": _POSTGRES,
     "postgresql+psycopg": _POSTGRES,
     "postgresql+psycopg2": _POSTGRES,
+    "https": (_supabase, _SUPABASE_EXAMPLE),
+    "http": (_supabase_unencrypted, _SUPABASE_EXAMPLE),
 }
