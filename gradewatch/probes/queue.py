@@ -27,14 +27,14 @@ class QueueProbe:
         stats = await reader.stats(queue.name)
         oldest = overdue = long = held = []
         if stats.pending:
-            oldest = await reader.overdue(queue.name, JobState.PENDING, 0.0, kinds=queue.kinds, limit=1)
+            oldest = await reader.overdue(queue.name, JobState.PENDING, 0.0, kinds=queue.watched, limit=1)
         if oldest and (stats.now - oldest[0].run_at).total_seconds() > queue.timeouts.schedule_to_start:
             limit = queue.timeouts.schedule_to_start
-            overdue = await reader.overdue(queue.name, JobState.PENDING, limit, kinds=queue.kinds, limit=page)
+            overdue = await reader.overdue(queue.name, JobState.PENDING, limit, kinds=queue.watched, limit=page)
         if stats.running:
             limit = queue.timeouts.start_to_close
-            long = await reader.overdue(queue.name, JobState.RUNNING, limit, kinds=queue.kinds, limit=page)
-            held = await reader.held(queue.name, absent, kinds=queue.kinds, limit=page)
+            long = await reader.overdue(queue.name, JobState.RUNNING, limit, kinds=queue.watched, limit=page)
+            held = await reader.held(queue.name, absent, kinds=queue.watched, limit=page)
         return QueueFacts(
             stats,
             tuple(overdue),
