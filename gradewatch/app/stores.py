@@ -7,12 +7,30 @@ from contextlib import asynccontextmanager
 
 from gradewatch.config import Settings
 from gradewatch.errors import ConfigError
-from gradewatch.ports import OpenStore, Store
+from gradewatch.ports import ForeignReader, OpenStore, Store
 
 
 def make_store(settings: Settings) -> Store:
     """The store of these settings, not opened yet. Raises ConfigError for a URL that is no store's, and where the
     library of a store is not installed."""
+    if any(queue.foreign for queue in settings.queues.values()):
+        from gradewatch.app.foreign import routed
+
+        return routed(settings)
+    return own_store(settings)
+
+
+def foreign_reader(store: Store, settings: Settings) -> ForeignReader | None:
+    """What reads the queues of another application, where the settings have any."""
+    if not any(queue.foreign for queue in settings.queues.values()):
+        return None
+    from gradewatch.stores.mapping import RoutedStore
+
+    return store if isinstance(store, RoutedStore) else None
+
+
+def own_store(settings: Settings) -> Store:
+    """The store of our own queues and records."""
     scheme, _, rest = settings.store.url.partition("://")
     if scheme == "sqlite":
         from gradewatch.stores.sqlite import SqliteStore

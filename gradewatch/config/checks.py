@@ -64,8 +64,8 @@ def _foreign(settings: Settings, name: str, foreign: ForeignSettings) -> Iterato
     if settings.store.scheme not in homes:
         yield Doubt(
             (f"queues.{name}.preset", f"queues.{name}.table", "store.url"),
-            f"queues.{name} is a queue of another application, and store.url is {settings.store.scheme}://…: it must be "
-            f"the database of that application, such as {', '.join(f'{home}://…' for home in homes)}",
+            f"queues.{name} is a queue of another application, and store.url is {settings.store.scheme}://…: it must "
+            f"be the database of that application, such as {', '.join(f'{home}://…' for home in homes)}",
             error=True,
         )
     words = [word for state in JobState for word in foreign.words.of(state)]

@@ -17,7 +17,9 @@ from gradewatch.model import ActionKind
 class StoreSettings:
     url: str = field(default="sqlite:///gradewatch.db", repr=False)  # later stores keep a password in it
     timeout: float = 5.0  # deadline of one call
-    records: str = ""  # where the watch of other applications' queues keeps its own records; empty: see docs/settings.md
+    records: str = (
+        ""  # where the watch of other applications' queues keeps its own records; empty: see docs/settings.md
+    )
 
     @property
     def scheme(self) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from gradewatch.config import QueueSettings
 from gradewatch.model import JobState, QueueFacts
-from gradewatch.ports import JobReader
+from gradewatch.ports import ForeignReader, JobReader
 
 PAGE = 2000  # rows of one list in one cycle; more follow in the next, which comes at once when these were repaired
 RATE_WINDOW = 300.0  # seconds of arrivals remembered
@@ -16,8 +16,9 @@ RATE_WINDOW = 300.0  # seconds of arrivals remembered
 class QueueProbe:
     """Reads one queue; remembers its recent totals to tell the arrival rate."""
 
-    def __init__(self, queue: QueueSettings, page: int = PAGE) -> None:
+    def __init__(self, queue: QueueSettings, page: int = PAGE, foreign: ForeignReader | None = None) -> None:
         self._queue = queue
+        self._foreign = foreign if queue.foreign is not None else None
         self._page = page
         self._totals: deque[tuple[float, int]] = deque(maxlen=400)
 
@@ -43,6 +44,7 @@ class QueueProbe:
             truncated=page in (len(overdue), len(long), len(held)),
             unclaimed_since=oldest[0].run_at if oldest else None,
             arrival_rate=self._rate(stats.enqueued_total, mono),
+            foreign=await self._foreign.foreign(queue.name) if self._foreign is not None else None,
         )
 
     def _rate(self, total: int, mono: float) -> float | None:

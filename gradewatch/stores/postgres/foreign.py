@@ -1,0 +1,229 @@
+"""Another application's table over a direct connection. Reads and guarded writes of its rows; creates nothing but the
+index that `migrate --indexes` is told to, and the guard that `migrate --guard` is."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from psycopg import sql
+
+from gradewatch.config.foreign import ForeignSettings
+from gradewatch.errors import AccessDenied, SchemaMismatch
+from gradewatch.stores.mapping.table import Row, Select, Shape, Write
+from gradewatch.stores.mapping.times import time_like
+from gradewatch.stores.postgres.address import Address
+from gradewatch.stores.postgres.caller import Database
+
+CONNECTIONS = 4
+INDEX_BUILD = 600.0  # seconds that CREATE INDEX CONCURRENTLY on a large table may take
+_TIMES = frozenset({"timestamp with time zone", "timestamp without time zone"})
+_SHAPE = """
+SELECT c.relname, has_table_privilege(c.oid, 'SELECT'), has_table_privilege(c.oid, 'UPDATE'),
+  row_security_active(c.oid),
+  (SELECT json_object_agg(a.attname, format_type(a.atttypid, NULL)) FROM pg_attribute AS a
+   WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
+  (SELECT coalesce(json_agg(DISTINCT a.attname), '[]') FROM pg_index AS i
+   JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = i.indkey[0] WHERE i.indrelid = c.oid AND i.indisvalid)
+FROM pg_class AS c WHERE c.oid = to_regclass({table})
+"""
+_UPDATE = """
+WITH given AS (
+  SELECT n, jsonb_populate_record(NULL::{table}, e -> 'guard') AS g,
+    jsonb_populate_record(NULL::{table}, e -> 'values') AS v
+  FROM jsonb_array_elements({writes}::jsonb) WITH ORDINALITY AS x (e, n)
+), changed AS (
+  UPDATE {table} AS t SET {sets} FROM given WHERE {guards} RETURNING given.n
+)
+SELECT coalesce(json_agg(n), '[]') FROM changed
+"""
+
+
+class PostgresTable:
+    """See ForeignTable for what each method promises. One connection's row locks are held for one statement only."""
+
+    kind = "postgres"
+
+    def __init__(self, url: str, settings: ForeignSettings, *, timeout: float) -> None:
+        self._address = Address(url)
+        self._database = Database(self._address, timeout=timeout, size=CONNECTIONS)
+        self._timeout = timeout
+        self._settings = settings
+        self._name = sql.Identifier(*settings.table.split("."))
+        self._types: dict[str, str] = {}
+
+    @property
+    def exact_times(self) -> bool:
+        return all(self._types.get(name, "") in _TIMES for name in self._settings.fields.times if name in self._types)
+
+    async def now(self) -> datetime:
+        return datetime.fromisoformat(str((await self._ask(sql.SQL("SELECT to_json(clock_timestamp())")))[0][0]))
+
+    async def shape(self) -> Shape:
+        found = await self._ask(sql.SQL(_SHAPE).format(table=sql.Literal(self._name.as_string(None))))
+        place = f"{self._address.shown}: table {self._settings.table}"
+        if not found:
+            raise SchemaMismatch(f"{place} is not there. Correct the table in the queue's settings, or store.url.")
+        _, reads, writes, hidden, types, indexed = found[0]
+        if not (reads and writes):
+            lacks = " and ".join(word for word, has in (("SELECT", reads), ("UPDATE", writes)) if not has)
+            raise AccessDenied(
+                f"{place}: this role lacks {lacks}. GRANT SELECT, UPDATE ON {self._settings.table} to it."
+            )
+        if hidden:
+            raise AccessDenied(
+                f"{place}: row level security hides rows from this role, so that an empty answer means nothing. "
+                "Connect as the table's owner, or as a role with BYPASSRLS (on Supabase: the role postgres)."
+            )
+        fields = self._settings.fields
+        if missing := [name for name in (fields.id, fields.state) if name not in types]:
+            raise SchemaMismatch(f"{place} has no column {' or '.join(missing)}. Correct the queue's fields.")
+        self._types = types
+        return Shape(frozenset(types), frozenset(indexed))
+
+    async def count(self, words: Sequence[str], kinds: Any, cap: int) -> int:
+        found = await self._ask(
+            sql.SQL("SELECT count(*) FROM (SELECT FROM {table} AS t WHERE {where} LIMIT {cap}) AS x").format(
+                table=self._name, where=sql.SQL(" AND ").join(self._in(words, kinds)), cap=sql.Literal(cap)
+            )
+        )
+        return int(found[0][0])
+
+    async def select(self, what: Select) -> list[Row]:
+        conditions = self._in(what.words, what.kinds)
+        conditions += [sql.SQL("{} IS NULL").format(self._column(name)) for name in what.absent]
+        order: sql.Composable = sql.SQL("")
+        if what.by is not None:
+            by = self._column(what.by)
+            conditions.append(sql.SQL("{} IS NOT NULL").format(by))
+            conditions += [
+                sql.SQL("{} {} {}").format(by, sql.SQL(sign), self._bound(what.by, bound, sign))
+                for sign, bound in (("<", what.before), (">", what.after))
+                if bound is not None
+            ]
+            order = sql.SQL("ORDER BY {} {}").format(by, sql.SQL("DESC" if what.newest else "ASC"))
+        return await self._rows(sql.SQL(" AND ").join(conditions), order, what.limit)
+
+    async def find(self, ids: Sequence[Any]) -> list[Row]:
+        if not ids:
+            return []
+        column = self._column(self._settings.fields.id)
+        listed = sql.Literal([str(one) for one in ids])
+        # Compared in the column's own type, for its index; a text that is no such id finds nothing.
+        kind = self._types.get(self._settings.fields.id, "text")
+        if kind in ("text", "character varying"):
+            where = sql.SQL("{} = ANY ({}::text[])").format(column, listed)
+        else:
+            where = sql.SQL("{} = ANY ({}::{}[])").format(column, listed, sql.SQL(kind))
+        return await self._rows(where, sql.SQL(""), 2 * len(ids))
+
+    async def write(self, writes: Sequence[Write]) -> list[bool]:
+        done = [False] * len(writes)
+        groups: dict[tuple[Any, ...], list[int]] = {}
+        for place, write in enumerate(writes):
+            groups.setdefault((tuple(write.guard), tuple(write.values), tuple(write.push)), []).append(place)
+        for (guarded, valued, pushed), places in groups.items():
+            sets = [sql.SQL("{0} = (v).{0}").format(sql.Identifier(name)) for name in (*valued, *pushed)]
+            guards = [
+                sql.SQL("t.{0} {1} (g).{0}").format(
+                    sql.Identifier(name), sql.SQL("=" if name == self._settings.fields.id else "IS NOT DISTINCT FROM")
+                )
+                for name in guarded
+            ]
+            said = json.dumps([self._said(writes[place]) for place in places], default=_plain)
+            statement = sql.SQL(_UPDATE).format(
+                table=self._name,
+                writes=sql.Literal(said),
+                sets=sql.SQL(", ").join(sets),
+                guards=sql.SQL(" AND ").join(guards),
+            )
+            for number in (await self._ask(statement))[0][0]:
+                done[places[number - 1]] = True
+        return done
+
+    @staticmethod
+    def _said(write: Write) -> Mapping[str, Row]:
+        return {"guard": write.guard, "values": {**write.values, **write.push}}
+
+    def index_statements(self) -> list[str]:
+        fields = self._settings.fields
+        names = sql.SQL(", ").join(sql.Identifier(name) for name in (fields.state, fields.created[0]))
+        name = f"gradewatch_{self._settings.table.rpartition('.')[2]}_state_idx"
+        made = sql.SQL("CREATE INDEX CONCURRENTLY IF NOT EXISTS {} ON {} ({})")
+        return [made.format(sql.Identifier(name), self._name, names).as_string(None) + ";"]
+
+    async def make_indexes(self) -> list[str]:
+        if self._settings.fields.state in (await self.shape()).indexed:
+            return []
+        done = []
+        deadline = asyncio.get_running_loop().time() + INDEX_BUILD
+        async with self._database.connections.one(deadline) as connection:
+            for statement in self.index_statements():
+                await connection.execute(statement.encode())
+                done.append(statement)
+        return done
+
+    async def close(self) -> None:
+        await self._database.close()
+
+    # ---------------------------------------------------------------- statements
+
+    async def _ask(self, statement: sql.Composable) -> list[tuple[Any, ...]]:
+        """One statement in a transaction of its own, its deadlines sent along. Raises store errors."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._timeout
+        async with self._database.connections.one(deadline) as connection:
+            said = self._database.preamble(connection, deadline - loop.time()) + b"SET LOCAL timezone = 'UTC'; "
+            cursor = await connection.execute(said + statement.as_bytes(connection))
+            while cursor.nextset():
+                pass
+            return await cursor.fetchall()
+
+    async def _rows(self, where: sql.Composable, order: sql.Composable, limit: int) -> list[Row]:
+        if not self._types:
+            await self.shape()
+        names = [name for name in self._reads() if name in self._types]
+        columns = sql.SQL(", ").join(sql.SQL("{0}").format(sql.Identifier(name)) for name in names)
+        found = await self._ask(
+            sql.SQL(
+                "SELECT coalesce(json_agg(x), '[]') FROM (SELECT {} FROM {} AS t WHERE {} {} LIMIT {}) AS x"
+            ).format(columns, self._name, where, order, sql.Literal(limit))
+        )
+        return list(found[0][0])
+
+    def _reads(self) -> tuple[str, ...]:
+        fields = self._settings.fields
+        written = (name for more in self._settings.write.values() for name in more)
+        return tuple(dict.fromkeys((*fields.read, *written, *([fields.errors] if fields.errors else []))))
+
+    def _column(self, name: str) -> sql.Composable:
+        return sql.SQL("t.{}").format(sql.Identifier(name))
+
+    def _in(self, words: Sequence[str], kinds: Any) -> list[sql.Composable]:
+        fields, conditions = self._settings.fields, list[sql.Composable]()
+        if words:
+            state = self._column(fields.state)
+            if self._types.get(fields.state) not in ("text", "character varying"):
+                state = sql.SQL("{}::text").format(state)
+            conditions.append(sql.SQL("{} = ANY ({}::text[])").format(state, sql.Literal(list(words))))
+        if kinds is not None and fields.kind:
+            conditions.append(
+                sql.SQL("{}::text = ANY ({}::text[])").format(self._column(fields.kind), sql.Literal(list(kinds)))
+            )
+        return conditions or [sql.SQL("true")]
+
+    def _bound(self, name: str, when: datetime, sign: str) -> sql.Composable:
+        """A time to compare with. Where the column is text, one that errs on the side of taking a row: it is read again
+        by whoever asked."""
+        if self._types.get(name) in _TIMES:
+            cast = "{}::timestamptz" if "with time" in self._types[name] else "({}::timestamptz AT TIME ZONE 'UTC')"
+            return sql.SQL(cast).format(sql.Literal(when.astimezone(UTC).isoformat()))
+        widest = timedelta(hours=15)  # offsets from UTC reach 14 hours
+        return sql.Literal(str(time_like("2026-01-01", when + (widest if sign == "<" else -widest)))[:10])
+
+
+def _plain(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
