@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from gradewatch.errors import Conflict, NotFound, StoreError
+from gradewatch.errors import Conflict, NotFound, StoreError, StoreUnavailable
 from gradewatch.model import (
     Action,
     ActionKind,
@@ -60,8 +60,10 @@ class Repairing:
     async def _write(self, changes: Sequence[Write], ids: Sequence[int]) -> list[bool]:
         try:
             return await self._queue.table.write(changes) if changes else []
+        except StoreUnavailable:
+            raise  # whether it was done is not known: the entries stay, and the budget is spent
         except StoreError:
-            # Whether it was done is not known: the entries stay, as those of a restart do that nobody saw the end of.
+            await self._notes.unnote(ids)  # it was refused as a whole: nothing was written
             raise
 
     async def _rows(self, ids: Sequence[Any]) -> dict[str, list[Row]]:
@@ -81,11 +83,11 @@ class Repairing:
         return self._change(action, verb, found[0], dict(action.job.seen), now, error)
 
     def _change(
-        self, action: Action, verb: str, row: Row, guard: Row, now: datetime, error: JobError
+        self, action: Action, verb: str, row: Row, guard: Row, now: datetime, error: JobError, *, anew: bool = False
     ) -> tuple[RowNote, Write]:
         columns = self._queue.reads.shape.columns
         values, push = writes.change(
-            self._queue.mapping, verb, row, columns, now=now, code=error.code, error=error.message
+            self._queue.mapping, verb, row, columns, now=now, code=error.code, error=error.message, anew=anew
         )
         return writes.note(action, verb, row, values, push), writes.write_of(guard, values, push, columns)
 
@@ -112,10 +114,10 @@ class Repairing:
         words = message or _UNSAID[verb]
         code = {"fail": "failed_by_operator", "cancel": "cancelled"}.get(verb, OPERATOR)
         action = Action(ActionKind.FAIL, self._queue.name, Code.JOB_TIMED_OUT, words, target=job_id)
-        noted, write = self._change(action, verb, row, dict(job.seen), now, JobError(code, words))
+        noted, write = self._change(action, verb, row, dict(job.seen), now, JobError(code, words), anew=True)
         entry = RowNote(verb, noted.queue, job_id, OPERATOR, words, noted.before, noted.after)
         ids = await self._notes.note_repairs([entry], sweep=sweep, by=by)
-        if not (await self._queue.table.write([write]))[0]:
+        if not (await self._write([write], ids))[0]:
             await self._notes.unnote(ids)
             raise Conflict(f"Job {job_id} changed at this very moment: look again, then decide. It is untouched.")
         [after] = await self._queue.table.find([job_id])

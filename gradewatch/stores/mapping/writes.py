@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from gradewatch.config.foreign import CODE, ERROR, NOW, ForeignSettings
 from gradewatch.model import Action, ActionKind, RowNote
 from gradewatch.stores.mapping.row import value
 from gradewatch.stores.mapping.table import Row, Write
-from gradewatch.stores.mapping.times import time_like
+from gradewatch.stores.mapping.times import Unreadable, read_time, time_like
 
 VERB_OF = {ActionKind.EXPIRE: "expire", ActionKind.REQUEUE: "requeue", ActionKind.FAIL: "fail"}
 _TIME, _OTHER = "$time", "$other"  # how values that JSON does not know are kept in a note
@@ -25,15 +25,16 @@ def change(
     now: datetime,
     code: str,
     error: str,
+    anew: bool = False,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The fields to set and the lists to add to. Only fields that the table has; where rows may have any, a counter of
+    """The fields to set and the lists to add to, for one of VERBS. Only fields that the table has; where rows may have any, a counter of
     attempts is raised only where the row has one. A time is written in the form the row has its others in."""
     fields, words = settings.fields, settings.words
     push: dict[str, Any] = {}
     sample = next((v for name in fields.times if (v := value(row, name)) is not None), None)
     stamp = time_like(sample, now)
     if verb == "requeue":
-        values = _requeued(settings, row)
+        values = _requeued(settings, row, anew)
     else:
         word = (words.cancelled or words.failed if verb == "cancel" else words.failed)[0]
         values = {fields.state: word}
@@ -49,15 +50,16 @@ def change(
     return _within(values, columns), _within(push, columns)
 
 
-def _requeued(settings: ForeignSettings, row: Row) -> dict[str, Any]:
-    """Back to waiting: whatever a claim set is taken off. Progress stays: it is the worker's, who may go on from it."""
+def _requeued(settings: ForeignSettings, row: Row, anew: bool) -> dict[str, Any]:
+    """Back to waiting: whatever a claim set is taken off. Progress stays: it is the worker's, who may go on from it.
+    `anew`: a person asked for it, and gives all attempts back."""
     fields = settings.fields
     marks = (*fields.started, *fields.worker, *(n for n in fields.heartbeat if n not in fields.created))
     values: dict[str, Any] = {name: None for name in marks if value(row, name) is not None}
     values[fields.state] = settings.words.pending[0]
     attempts = value(row, fields.attempts)
-    if settings.charge_attempts and isinstance(attempts, int) and not isinstance(attempts, bool):
-        values[fields.attempts] = attempts + 1
+    if isinstance(attempts, int) and not isinstance(attempts, bool) and (anew or settings.charge_attempts):
+        values[fields.attempts] = 0 if anew else attempts + 1
     return values
 
 
@@ -132,10 +134,12 @@ def restorable(before: Row) -> bool:
 
 def same(stored: Any, written: Any) -> bool:
     """Is what is stored what was written? Times are compared as times, to the millisecond a store may keep."""
-    if isinstance(stored, datetime) and isinstance(written, datetime):
-        return abs((_utc(stored) - _utc(written)).total_seconds()) < 0.001
-    return bool(stored == written)
-
-
-def _utc(when: datetime) -> datetime:
-    return when.replace(tzinfo=UTC) if when.tzinfo is None else when
+    if stored == written:
+        return True
+    if not isinstance(stored, datetime | str) or not isinstance(written, datetime | str):
+        return False
+    try:
+        one, other = read_time(stored), read_time(written)
+    except Unreadable:
+        return False
+    return one is not None and other is not None and abs((one - other).total_seconds()) < 0.001

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,6 +21,7 @@ from gradewatch.stores.postgres.caller import Database
 
 CONNECTIONS = 4
 INDEX_BUILD = 600.0  # seconds that CREATE INDEX CONCURRENTLY on a large table may take
+_ID_TYPES = frozenset({"uuid", "integer", "bigint", "smallint", "text", "character varying"})
 _TIMES = frozenset({"timestamp with time zone", "timestamp without time zone"})
 _SHAPE = """
 SELECT c.relname, has_table_privilege(c.oid, 'SELECT'), has_table_privilege(c.oid, 'UPDATE'),
@@ -63,7 +65,7 @@ class PostgresTable:
         return datetime.fromisoformat(str((await self._ask(sql.SQL("SELECT to_json(clock_timestamp())")))[0][0]))
 
     async def shape(self) -> Shape:
-        found = await self._ask(sql.SQL(_SHAPE).format(table=sql.Literal(self._name.as_string(None))))
+        [found] = await self._run([sql.SQL(_SHAPE).format(table=sql.Literal(self._name.as_string(None)))])
         place = f"{self._address.shown}: table {self._settings.table}"
         if not found:
             raise SchemaMismatch(f"{place} is not there. Correct the table in the queue's settings, or store.url.")
@@ -85,6 +87,7 @@ class PostgresTable:
         return Shape(frozenset(types), frozenset(indexed))
 
     async def count(self, words: Sequence[str], kinds: Any, cap: int) -> int:
+        await self._known()
         found = await self._ask(
             sql.SQL("SELECT count(*) FROM (SELECT FROM {table} AS t WHERE {where} LIMIT {cap}) AS x").format(
                 table=self._name, where=sql.SQL(" AND ").join(self._in(words, kinds)), cap=sql.Literal(cap)
@@ -93,6 +96,7 @@ class PostgresTable:
         return int(found[0][0])
 
     async def select(self, what: Select) -> list[Row]:
+        await self._known()
         conditions = self._in(what.words, what.kinds)
         conditions += [sql.SQL("{} IS NULL").format(self._column(name)) for name in what.absent]
         order: sql.Composable = sql.SQL("")
@@ -108,21 +112,22 @@ class PostgresTable:
         return await self._rows(sql.SQL(" AND ").join(conditions), order, what.limit)
 
     async def find(self, ids: Sequence[Any]) -> list[Row]:
-        if not ids:
+        await self._known()
+        kind = self._types[self._settings.fields.id]
+        listed = [text for one in ids if _may_be(text := str(one), kind)]
+        if not listed:
             return []
-        column = self._column(self._settings.fields.id)
-        listed = sql.Literal([str(one) for one in ids])
-        # Compared in the column's own type, for its index; a text that is no such id finds nothing.
-        kind = self._types.get(self._settings.fields.id, "text")
-        if kind in ("text", "character varying"):
-            where = sql.SQL("{} = ANY ({}::text[])").format(column, listed)
-        else:
-            where = sql.SQL("{} = ANY ({}::{}[])").format(column, listed, sql.SQL(kind))
+        # Compared in the column's own type, for its index.
+        column, cast = self._column(self._settings.fields.id), sql.SQL(kind if kind in _ID_TYPES else "text")
+        if kind not in _ID_TYPES:
+            column = sql.SQL("{}::text").format(column)
+        where = sql.SQL("{} = ANY ({}::{}[])").format(column, sql.Literal(listed), cast)
         return await self._rows(where, sql.SQL(""), 2 * len(ids))
 
     async def write(self, writes: Sequence[Write]) -> list[bool]:
         done = [False] * len(writes)
         groups: dict[tuple[Any, ...], list[int]] = {}
+        statements: dict[tuple[int, ...], sql.Composable] = {}
         for place, write in enumerate(writes):
             groups.setdefault((tuple(write.guard), tuple(write.values), tuple(write.push)), []).append(place)
         for (guarded, valued, pushed), places in groups.items():
@@ -134,14 +139,15 @@ class PostgresTable:
                 for name in guarded
             ]
             said = json.dumps([self._said(writes[place]) for place in places], default=_plain)
-            statement = sql.SQL(_UPDATE).format(
+            statements[tuple(places)] = sql.SQL(_UPDATE).format(
                 table=self._name,
                 writes=sql.Literal(said),
                 sets=sql.SQL(", ").join(sets),
                 guards=sql.SQL(" AND ").join(guards),
             )
-            for number in (await self._ask(statement))[0][0]:
-                done[places[number - 1]] = True
+        for asked, answer in zip(statements, await self._run(list(statements.values())), strict=True):
+            for number in answer[0][0]:
+                done[asked[number - 1]] = True
         return done
 
     @staticmethod
@@ -172,19 +178,35 @@ class PostgresTable:
     # ---------------------------------------------------------------- statements
 
     async def _ask(self, statement: sql.Composable) -> list[tuple[Any, ...]]:
-        """One statement in a transaction of its own, its deadlines sent along. Raises store errors."""
+        await self._known()
+        return (await self._run([statement]))[0]
+
+    async def _known(self) -> None:
+        if not self._types:
+            await self.shape()
+
+    async def _run(self, statements: Sequence[sql.Composable]) -> list[list[tuple[Any, ...]]]:
+        """The statements in one transaction, their deadlines sent along. Raises store errors."""
+        try:
+            return await self._sent(statements)
+        except SchemaMismatch as error:
+            # Ours to make are only our own tables: these are the application's.
+            said = str(error).rpartition(": run ")[0] or str(error)
+            raise SchemaMismatch(f"{said}. Correct the settings of the queue on {self._settings.table}.") from error
+
+    async def _sent(self, statements: Sequence[sql.Composable]) -> list[list[tuple[Any, ...]]]:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._timeout
         async with self._database.connections.one(deadline) as connection:
             said = self._database.preamble(connection, deadline - loop.time()) + b"SET LOCAL timezone = 'UTC'; "
-            cursor = await connection.execute(said + statement.as_bytes(connection))
+            said += b"; ".join(statement.as_bytes(connection) for statement in statements)
+            cursor = await connection.execute(said)
+            answers = [await cursor.fetchall() if cursor.description else []]
             while cursor.nextset():
-                pass
-            return await cursor.fetchall()
+                answers.append(await cursor.fetchall() if cursor.description else [])
+            return answers[-len(statements) :] if statements else []
 
     async def _rows(self, where: sql.Composable, order: sql.Composable, limit: int) -> list[Row]:
-        if not self._types:
-            await self.shape()
         names = [name for name in self._reads() if name in self._types]
         columns = sql.SQL(", ").join(sql.SQL("{0}").format(sql.Identifier(name)) for name in names)
         found = await self._ask(
@@ -223,6 +245,18 @@ class PostgresTable:
             return sql.SQL(cast).format(sql.Literal(when.astimezone(UTC).isoformat()))
         widest = timedelta(hours=15)  # offsets from UTC reach 14 hours
         return sql.Literal(str(time_like("2026-01-01", when + (widest if sign == "<" else -widest)))[:10])
+
+
+def _may_be(text: str, kind: str) -> bool:
+    """May a text be an id of that type? PostgreSQL would refuse the whole statement for one that is not."""
+    if kind == "uuid":
+        try:
+            uuid.UUID(text)
+        except ValueError:
+            return False
+    if kind in ("integer", "bigint", "smallint"):
+        return text.lstrip("-").isdecimal() and len(text) <= 18
+    return "\x00" not in text
 
 
 def _plain(value: Any) -> str:
