@@ -27,8 +27,9 @@ def change(
     error: str,
     anew: bool = False,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The fields to set and the lists to add to, for one of VERBS. Only fields that the table has; where rows may have any, a counter of
-    attempts is raised only where the row has one. A time is written in the form the row has its others in."""
+    """The fields to set and the lists to add to, for one of VERBS. Only fields that the table has; where rows may have
+    any, a counter of attempts is raised only where the row has one. A time is written in the form the row has its
+    others in."""
     fields, words = settings.fields, settings.words
     push: dict[str, Any] = {}
     sample = next((v for name in fields.times if (v := value(row, name)) is not None), None)
