@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gradewatch.app.running import run, worker_children
-    from gradewatch.app.stores import make_store, opened, opener
+    from gradewatch.app.stores import foreign_side, make_store, opened, opener
     from gradewatch.app.submit import submit_papers
     from gradewatch.app.watching import look, make_cycle, once, watch
     from gradewatch.app.working import work
 
 __all__ = [
+    "foreign_side",
     "look",
     "make_cycle",
     "make_store",
@@ -33,6 +34,7 @@ __all__ = [
 _HOMES = {
     "run": "running",
     "worker_children": "running",
+    "foreign_side": "stores",
     "make_store": "stores",
     "opened": "stores",
     "opener": "stores",

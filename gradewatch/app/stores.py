@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from gradewatch.config import Settings
 from gradewatch.errors import ConfigError
-from gradewatch.ports import ForeignReader, OpenStore, Store
+from gradewatch.ports import Foreign, OpenStore, Store
 
 
 def make_store(settings: Settings) -> Store:
@@ -20,11 +20,9 @@ def make_store(settings: Settings) -> Store:
     return own_store(settings)
 
 
-def foreign_reader(store: Store, settings: Settings) -> ForeignReader | None:
-    """What reads the queues of another application, where the settings have any."""
-    if not any(queue.foreign for queue in settings.queues.values()):
-        return None
-    from gradewatch.stores.mapping import RoutedStore
+def foreign_side(store: Store) -> Foreign | None:
+    """The side of a store that concerns queues of other applications, where the settings have any."""
+    from gradewatch.stores.mapping.routed import RoutedStore
 
     return store if isinstance(store, RoutedStore) else None
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import structlog
 
-from gradewatch.app.stores import foreign_reader, make_store
+from gradewatch.app.stores import foreign_side, make_store
 from gradewatch.board import Board
 from gradewatch.clock import SystemClock
 from gradewatch.config import RemediationSettings, Settings
@@ -45,7 +45,7 @@ def make_cycle(
     """A cycle over this store and platform, woken by the platform's events and the board's readers."""
     clock = clock or SystemClock()
     holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
-    foreign = foreign_reader(store, settings)
+    foreign = foreign_side(store)
     cycle = Cycle(
         Observer(store, store, platform, environ, settings, clock, single=single, troubles=store, foreign=foreign),
         Remedies(store, platform, settings.remediation, by=holder),

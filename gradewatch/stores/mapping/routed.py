@@ -180,10 +180,18 @@ class RoutedStore:
     async def add_credit(self, credit: Credit) -> None:
         await self._records.add_credit(shifting.credit(credit, -self._ahead))
 
-    # ---------------------------------------------------------------- what `migrate --indexes` is about
+    # ---------------------------------------------------------------- `migrate --indexes` and `migrate --guard`
 
     def index_statements(self) -> list[str]:
         return [text for queue in self._foreign.values() for text in queue.table.index_statements()]
+
+    def guard_statements(self) -> list[str]:
+        return [text for queue in self._foreign.values() if (text := queue.table.guard_statement())]
+
+    async def make_guards(self) -> None:
+        for queue in self._foreign.values():
+            if queue.table.guard_statement():
+                await queue.table.make_guard()
 
     async def make_indexes(self) -> list[str]:
         return [done for queue in self._foreign.values() for done in await queue.table.make_indexes()]

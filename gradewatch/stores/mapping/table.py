@@ -85,7 +85,16 @@ class ForeignTable(Protocol):
         ...
 
     async def make_indexes(self) -> list[str]:
-        """Create what is missing; returns what was done. The only thing ever created in another application's place."""
+        """Create what is missing; returns what was done. Beside the guard, the only thing ever created in another
+        application's place, and only when somebody asks."""
+        ...
+
+    def guard_statement(self) -> str:
+        """A guard against late writes, as text for people; empty where there is no such thing."""
+        ...
+
+    async def make_guard(self) -> None:
+        """Install it. AccessDenied where this role, or this way in, may not."""
         ...
 
     async def close(self) -> None: ...

@@ -16,6 +16,7 @@ from gradewatch.config.foreign import ForeignSettings
 from gradewatch.errors import AccessDenied, SchemaMismatch
 from gradewatch.stores.mapping.table import Row, Select, Shape, Write
 from gradewatch.stores.mapping.times import time_like
+from gradewatch.stores.postgres import guard
 from gradewatch.stores.postgres.address import Address
 from gradewatch.stores.postgres.caller import Database
 
@@ -145,7 +146,8 @@ class PostgresTable:
                 sets=sql.SQL(", ").join(sets),
                 guards=sql.SQL(" AND ").join(guards),
             )
-        for asked, answer in zip(statements, await self._run(list(statements.values())), strict=True):
+        answers = await self._run(list(statements.values()), acting=True)
+        for asked, answer in zip(statements, answers, strict=True):
             for number in answer[0][0]:
                 done[asked[number - 1]] = True
         return done
@@ -160,6 +162,14 @@ class PostgresTable:
         name = f"gradewatch_{self._settings.table.rpartition('.')[2]}_state_idx"
         made = sql.SQL("CREATE INDEX CONCURRENTLY IF NOT EXISTS {} ON {} ({})")
         return [made.format(sql.Identifier(name), self._name, names).as_string(None) + ";"]
+
+    def guard_statement(self) -> str:
+        return guard.guard_text(self._settings)
+
+    async def make_guard(self) -> None:
+        deadline = asyncio.get_running_loop().time() + self._timeout
+        async with self._database.connections.one(deadline) as connection:
+            await connection.execute(self.guard_statement().encode())
 
     async def make_indexes(self) -> list[str]:
         if self._settings.fields.state in (await self.shape()).indexed:
@@ -185,20 +195,22 @@ class PostgresTable:
         if not self._types:
             await self.shape()
 
-    async def _run(self, statements: Sequence[sql.Composable]) -> list[list[tuple[Any, ...]]]:
+    async def _run(self, statements: Sequence[sql.Composable], *, acting: bool = False) -> list[list[tuple[Any, ...]]]:
         """The statements in one transaction, their deadlines sent along. Raises store errors."""
         try:
-            return await self._sent(statements)
+            return await self._sent(statements, acting)
         except SchemaMismatch as error:
             # Ours to make are only our own tables: these are the application's.
             said = str(error).rpartition(": run ")[0] or str(error)
             raise SchemaMismatch(f"{said}. Correct the settings of the queue on {self._settings.table}.") from error
 
-    async def _sent(self, statements: Sequence[sql.Composable]) -> list[list[tuple[Any, ...]]]:
+    async def _sent(self, statements: Sequence[sql.Composable], acting: bool) -> list[list[tuple[Any, ...]]]:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._timeout
         async with self._database.connections.one(deadline) as connection:
             said = self._database.preamble(connection, deadline - loop.time()) + b"SET LOCAL timezone = 'UTC'; "
+            if acting:
+                said += f"SET LOCAL {guard.ACTING} = 'on'; ".encode()
             said += b"; ".join(statement.as_bytes(connection) for statement in statements)
             cursor = await connection.execute(said)
             answers = [await cursor.fetchall() if cursor.description else []]
