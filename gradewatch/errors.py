@@ -14,7 +14,12 @@ class GradewatchError(Exception):
 
 
 class StoreError(GradewatchError):
-    """Something between us and the store."""
+    """Something between us and the store. `fix` says what to do about just this; empty: what the kind of error says
+    anyway."""
+
+    def __init__(self, message: str = "", *, fix: str = "") -> None:
+        super().__init__(message)
+        self.fix = fix
 
 
 class StoreUnavailable(StoreError):

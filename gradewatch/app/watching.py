@@ -87,7 +87,8 @@ async def _try_open(store: Store) -> None:
     try:
         await store.open()
     except StoreError as error:
-        log.error("the store cannot be used yet; the watch goes on and tries again", error=str(error))
+        more = {"fix": error.fix} if error.fix else {}
+        log.error("the store cannot be used yet; the watch goes on and tries again", error=str(error), **more)
 
 
 async def _pulse(board: Board, cycle: Cycle, settings: Settings) -> None:

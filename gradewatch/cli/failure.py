@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import click
 
-from gradewatch.errors import ConfigError, Conflict, GradewatchError, NotFound, RubricError
+from gradewatch.errors import ConfigError, Conflict, GradewatchError, NotFound, RubricError, StoreError
 
 NOT_SO, CANNOT, INTERRUPTED = 1, 2, 130
 
@@ -42,7 +42,9 @@ def failure_of(error: GradewatchError) -> Failure:
         return Failure(f"the settings cannot be used: {counted(len(error.problems), 'problem')}", error.problems)
     if isinstance(error, RubricError):
         return Failure("the rubric cannot be used", error.problems)
-    return Refusal(str(error)) if isinstance(error, NotFound | Conflict) else Failure(str(error))
+    if isinstance(error, NotFound | Conflict):
+        return Refusal(str(error))
+    return Failure(f"{error} {error.fix}" if isinstance(error, StoreError) and error.fix else str(error))
 
 
 def counted(count: int, noun: str) -> str:

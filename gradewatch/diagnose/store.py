@@ -29,23 +29,23 @@ _STORE_FIXES = {
 
 
 def findings(snapshot: Snapshot) -> Iterator[Finding]:
-    for code, reason in _refusals(snapshot).items():
+    for code, refusal in _refusals(snapshot).items():
         summary, fix, command = _STORE_FIXES[code]
-        yield Finding(code, Severity.CRITICAL, "store", summary, (reason,), fix, command)
+        yield Finding(code, Severity.CRITICAL, "store", summary, (refusal.reason,), refusal.fix or fix, command)
     if isinstance(snapshot.store, Known):
         yield from _condition(snapshot.store.value, snapshot.clock_step)
 
 
-def _refusals(snapshot: Snapshot) -> dict[Code, str]:
-    """How the store failed its probes, one reason a code. A probe of ours that broke is no word about the store,
+def _refusals(snapshot: Snapshot) -> dict[Code, Unknown]:
+    """How the store failed its probes, one reading a code. A probe of ours that broke is no word about the store,
     unless it was the one that asks whether the store is there."""
-    refusals = {}
+    refusals: dict[Code, Unknown] = {}
     for reading in (snapshot.workers, snapshot.control, *snapshot.queues.values()):
         if isinstance(reading, Unknown) and reading.code in _STORE_FIXES:
-            refusals[reading.code] = reading.reason
+            refusals[reading.code] = reading
     if isinstance(snapshot.store, Unknown):
         code = snapshot.store.code if snapshot.store.code in _STORE_FIXES else Code.STORE_UNREACHABLE
-        refusals[code] = snapshot.store.reason
+        refusals[code] = snapshot.store
     return refusals
 
 

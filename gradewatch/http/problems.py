@@ -18,6 +18,7 @@ from gradewatch.errors import (
     GradewatchError,
     NotFound,
     SchemaMismatch,
+    StoreError,
     StoreUnavailable,
 )
 from gradewatch.http.respond import respond
@@ -73,7 +74,8 @@ def problem_of(error: Exception) -> Problem | None:
     for kind, status, code, fix, headers in _KNOWN:
         if isinstance(error, kind):
             message = str(error) or f"the answer took longer than {DEADLINE:g} s"
-            return Problem(status, code, message, fix=fix, headers=headers)
+            own = error.fix if isinstance(error, StoreError) else ""
+            return Problem(status, code, message, fix=own or fix, headers=headers)
     return None
 
 

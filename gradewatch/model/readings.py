@@ -22,11 +22,13 @@ class Known(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """A reading that failed. `code` is the finding it amounts to, if any; `reason` says what happened."""
+    """A reading that failed. `code` is the finding it amounts to, if any; `reason` says what happened, and `fix` what
+    to do about it, where that is known better than the code alone tells."""
 
     reason: str
     mono: float
     code: Code | None = None
+    fix: str = ""
 
 
 Reading = Known[T] | Unknown

@@ -140,7 +140,7 @@ class Observer:
         """Where the store itself did not answer, its other probes are not sent after it to wait out their deadlines."""
         if isinstance(store, Unknown):
             self._seconds.setdefault(probe, 0.0)
-            return Unknown(store.reason, store.mono, store.code)
+            return Unknown(store.reason, store.mono, store.code, store.fix)
         return await self._take(probe, call)
 
     async def _take(self, probe: str, call: Callable[[], Awaitable[T]]) -> Reading[T]:

@@ -24,7 +24,7 @@ async def take(probe: str, call: Callable[[], Awaitable[T]], clock: Clock, deadl
     except TimeoutError:
         return Unknown(f"no answer within {deadline:g} s", clock.mono(), Code.STORE_UNREACHABLE)
     except GradewatchError as error:
-        return Unknown(str(error), clock.mono(), _code(error))
+        return Unknown(str(error), clock.mono(), _code(error), error.fix if isinstance(error, StoreError) else "")
     except Exception as error:  # a fault of ours must be seen as Unknown and logged, not end the watch
         log.exception("probe failed unexpectedly", probe=probe)
         return Unknown(f"the probe failed: {type(error).__name__}", clock.mono())

@@ -54,10 +54,13 @@ class Outage:
 
     def _tell(self, source: str, error: StoreError) -> None:
         event, fix = FIXES.get(type(error), ("store unreachable", ""))
-        if fix:
+        fix = error.fix or fix
+        if type(error) in FIXES:
             log.error(event, source=source, error=str(error), fix=fix)
         else:
-            log.warning(event, source=source, error=str(error), means="running jobs go on, nothing new is claimed")
+            more = {"fix": fix} if fix else {}
+            means = "running jobs go on, nothing new is claimed"
+            log.warning(event, source=source, error=str(error), means=means, **more)
 
     def answered(self, source: str) -> None:
         """Note a call that got through."""

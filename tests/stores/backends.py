@@ -6,14 +6,16 @@ import os
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import postgres_server
+import supabase_project
 
 from gradewatch.model import PaperRef
 from gradewatch.ports import Store
 from gradewatch.stores.postgres import PostgresStore
 from gradewatch.stores.sqlite import SqliteStore
+from gradewatch.stores.supabase import SupabaseStore
 
 START = 1_772_442_000_000_000  # 2026-03-02 09:00 UTC, in microseconds
 
@@ -87,6 +89,33 @@ class PooledPostgres(Postgres):
         self.url = postgres_server.server().url("contract", port=postgres_server.pooler().port)
 
 
+class Supabase:
+    """One project for all, emptied for each; its clock is told the time with every request."""
+
+    examples = 3
+
+    def __init__(self, folder: Path) -> None:
+        self.project = supabase_project.emptied()
+
+    def handle(self, clock: StepClock | None) -> Store:
+        store = SupabaseStore(self.project.url, self.project.key)
+        if clock is not None:
+            tell_time(store, clock)
+        return store
+
+    def age_paper(self, ref: PaperRef) -> None:
+        self.project.sql(f"UPDATE gradewatch.objects SET at = '1970-01-01' WHERE sha256 = '{ref.sha256}'")
+
+
+def tell_time(store: SupabaseStore, clock: StepClock) -> None:
+    """Let each request carry what the clock says."""
+
+    async def tell(request: Any) -> None:
+        request.headers["x-tests-micros"] = str(clock.micros)
+
+    store.client._client().event_hooks["request"].append(tell)
+
+
 class ClockSetting(Mapping[str, str]):
     """A store clock as a server setting, read anew each time."""
 
@@ -107,6 +136,7 @@ BACKENDS: dict[str, type[Backend]] = {
     "sqlite": Sqlite,
     "postgres": Postgres,
     "postgres-pooled": PooledPostgres,
+    "supabase": Supabase,
 }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 from gradewatch.errors import Conflict, NotFound, StoreError
 from gradewatch.model import (
@@ -35,9 +36,11 @@ from gradewatch.model import (
 )
 from gradewatch.ports import Verb
 from gradewatch.stores.postgres import encode, rows, schema
-from gradewatch.stores.postgres.caller import Caller
 from gradewatch.stores.postgres.notes import RowNoteLog
 from gradewatch.stores.postgres.providers import ProviderMemory
+
+if TYPE_CHECKING:
+    from gradewatch.stores.postgres.caller import Caller
 
 PAGE = 10_000  # the longest list one call may ask for
 ABREAST = 2  # chunks repaired at the same time: one is prepared while the other is written
@@ -59,11 +62,15 @@ class FunctionStore(RowNoteLog, ProviderMemory):
 
     async def check(self, queues: Sequence[str]) -> StoreFacts:
         facts = await self._caller.call("check", queues=list(queues))
-        missing = schema.verify(self.place, facts)
+        missing = self._verify(facts)
         now = rows.when(facts["now"])
         offset = (now - datetime.now(UTC)).total_seconds()
         ever = {queue: queue in facts["served"] for queue in queues}
         return StoreFacts(self.kind, now, offset, missing_indexes=missing, session_ever=ever)
+
+    def _verify(self, facts: Mapping[str, Any]) -> tuple[str, ...]:
+        """Names of missing indexes, from what the function `check` answered. Raises store errors."""
+        return schema.verify(self.place, facts)
 
     async def stats(self, queue: str) -> QueueStats:
         return rows.stats(queue, await self._caller.call("stats", of_queue=queue))
@@ -312,8 +319,13 @@ class FunctionStore(RowNoteLog, ProviderMemory):
         for what, age in ages.items():
             gone += await self._purge_kind(what, age, limit - gone)
         await self._caller.call("purge_credits")
-        while await self._caller.call("purge_files", most=CHUNK):
+        while await self._purge_files(CHUNK):
             pass
+        return gone
+
+    async def _purge_files(self, most: int) -> int:
+        """Delete paper files that no job refers to any more; how many went."""
+        gone: int = await self._caller.call("purge_files", most=most)
         return gone
 
     async def _purge_kind(self, what: str, age: float, limit: int) -> int:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gradewatch.model import NotedRepair, Outcome, RowNote
 from gradewatch.stores.postgres import encode, rows
-from gradewatch.stores.postgres.caller import Caller
+
+if TYPE_CHECKING:
+    from gradewatch.stores.postgres.caller import Caller
 
 _WORDS = ("action", "queue", "subject", "reason", "message")
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from gradewatch.model import Allowance, CredentialFacts, PageText
 from gradewatch.stores.postgres import encode, rows
-from gradewatch.stores.postgres.caller import Caller
+
+if TYPE_CHECKING:
+    from gradewatch.stores.postgres.caller import Caller
 
 
 class ProviderMemory:

@@ -6,10 +6,12 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gradewatch.errors import SchemaMismatch
-from gradewatch.stores.postgres.connections import Connection
+
+if TYPE_CHECKING:
+    from gradewatch.stores.postgres.connections import Connection
 
 MIGRATE = 'run "gradewatch migrate"'
 LOCK = "SELECT pg_advisory_xact_lock(7233158, 1)"  # one migration at a time
@@ -26,10 +28,10 @@ def scripts() -> tuple[tuple[str, str], ...]:
 def migration_text() -> str:
     """All of it as one script, which may be run again."""
     parts = [f"-- {name}\n{sql}" for name, sql in scripts()]
-    return "\n".join(["BEGIN;", f"{LOCK};", *parts, _noted(), "COMMIT;", ""])
+    return "\n".join(["BEGIN;", f"{LOCK};", *parts, noted(), "COMMIT;", ""])
 
 
-def _noted() -> str:
+def noted() -> str:
     return (
         f"INSERT INTO gradewatch.meta VALUES ('schema_version', '{len(scripts())}')\n"
         "  ON CONFLICT (key) DO UPDATE SET value = excluded.value;"
@@ -96,7 +98,7 @@ async def migrate(connection: Connection, preamble: bytes, place: str) -> list[s
                 await connection.execute(f"DROP INDEX IF EXISTS gradewatch.{name}".encode())
             for _, sql in scripts():
                 await connection.execute(sql.encode())
-            await connection.execute(_noted().encode())
+            await connection.execute(noted().encode())
         return done
 
 
