@@ -73,7 +73,7 @@ class Fields:
     @property
     def read(self) -> tuple[str, ...]:
         """Every field a probe reads, each once; the payload is none of our business."""
-        single = (self.id, self.state, self.kind, self.message, self.error)
+        single = (self.id, self.state, self.kind, self.message, self.error, self.errors)
         return tuple(dict.fromkeys((*(n for n in single if n), *self.times, *self.worker, *self.counters)))
 
 
@@ -88,6 +88,11 @@ class ForeignSettings:
     max_attempts: int = 3  # where the rows have no such field
     charge_attempts: bool = True  # a requeue raises `attempts`; False where the worker does so at each claim
     silence: float | None = None  # seconds without progress or heartbeat after which a job is lost; None: never
+
+    @property
+    def touched(self) -> tuple[str, ...]:
+        """Every field that is read, or written and so must be known as it was before."""
+        return tuple(dict.fromkeys((*self.fields.read, *(name for more in self.write.values() for name in more))))
 
 
 @dataclass(frozen=True)

@@ -86,10 +86,12 @@ class Repairing:
         self, action: Action, verb: str, row: Row, guard: Row, now: datetime, error: JobError, *, anew: bool = False
     ) -> tuple[RowNote, Write]:
         columns = self._queue.reads.shape.columns
-        values, push = writes.change(
+        values = writes.change(
             self._queue.mapping, verb, row, columns, now=now, code=error.code, error=error.message, anew=anew
         )
-        return writes.note(action, verb, row, values, push), writes.write_of(guard, values, push, columns)
+        if (listed := self._queue.mapping.fields.errors) in values:
+            guard = {**guard, listed: value(row, listed)}  # it is written whole: what was added meanwhile must not go
+        return writes.note(action, verb, row, values), writes.write_of(guard, values, columns)
 
     # ---------------------------------------------------------------- by hand
 
@@ -147,7 +149,7 @@ class Repairing:
         values = before
         if self._queue.mapping.words.state(before.get(fields.state)) is JobState.RUNNING:
             values = self._as_waiting(before)
-        return writes.write_of({fields.id: value(row, fields.id), **stored}, values, {}, columns)
+        return writes.write_of({fields.id: value(row, fields.id), **stored}, values, columns)
 
     def _as_waiting(self, before: dict[str, Any]) -> dict[str, Any]:
         """A job that was running comes back as pending: nobody may go on working on it unasked."""

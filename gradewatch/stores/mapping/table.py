@@ -40,11 +40,10 @@ class Select:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A change of one row, made only while each field of `guard` is still as it was read. `push` adds to lists."""
+    """A change of one row, made only while each field of `guard` is still as it was read."""
 
     guard: Row
     values: Row
-    push: Row
 
 
 class ForeignTable(Protocol):

@@ -26,12 +26,11 @@ def change(
     code: str,
     error: str,
     anew: bool = False,
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The fields to set and the lists to add to, for one of VERBS. Only fields that the table has; where rows may have
+) -> dict[str, Any]:
+    """The fields to set, for one of VERBS. Only fields that the table has; where rows may have
     any, a counter of attempts is raised only where the row has one. A time is written in the form the row has its
     others in."""
     fields, words = settings.fields, settings.words
-    push: dict[str, Any] = {}
     sample = next((v for name in fields.times if (v := value(row, name)) is not None), None)
     stamp = time_like(sample, now)
     if verb == "requeue":
@@ -44,11 +43,11 @@ def change(
         if fields.error:
             values[fields.error] = error
         if fields.errors:
-            push[fields.errors] = error
+            values[fields.errors] = [*_listed(value(row, fields.errors)), error]
     stand_ins = {NOW: stamp, ERROR: error, CODE: code}
     for name, given in settings.write.get(verb, {}).items():
         values[name] = stand_ins.get(given, given) if isinstance(given, str) else given
-    return _within(values, columns), _within(push, columns)
+    return _within(values, columns)
 
 
 def _requeued(settings: ForeignSettings, row: Row, anew: bool) -> dict[str, Any]:
@@ -74,22 +73,21 @@ def _within(values: Mapping[str, Any], columns: Collection[str] | None) -> dict[
     return {name: v for name, v in values.items() if columns is None or name.partition(".")[0] in columns}
 
 
-def write_of(guard: Row, values: Row, push: Row, columns: Collection[str] | None) -> Write:
+def write_of(guard: Row, values: Row, columns: Collection[str] | None) -> Write:
     """The guarded write. Fields that the table does not have guard nothing."""
-    return Write(_within(dict(guard), columns), values, push)
+    return Write(_within(dict(guard), columns), values)
 
 
-def note(action: Action, verb: str, row: Row, values: Row, push: Row) -> RowNote:
+def note(action: Action, verb: str, row: Row, values: Row) -> RowNote:
     """For the audit trail: the touched fields before and after."""
-    after = dict(values) | {name: [*_listed(value(row, name)), item] for name, item in push.items()}
     return RowNote(
         action=verb,
         queue=action.queue,
         subject=action.subject,
         reason=action.reason.value,
         message=action.message,
-        before=kept({name: value(row, name) for name in after}),
-        after=kept(after),
+        before=kept({name: value(row, name) for name in values}),
+        after=kept(values),
     )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,11 +19,11 @@ from gradewatch.stores.mapping.times import time_like
 from gradewatch.stores.postgres import guard
 from gradewatch.stores.postgres.address import Address
 from gradewatch.stores.postgres.caller import Database
+from gradewatch.stores.postgres.columns import TIMES, may_be
 
 CONNECTIONS = 4
 INDEX_BUILD = 600.0  # seconds that CREATE INDEX CONCURRENTLY on a large table may take
 _ID_TYPES = frozenset({"uuid", "integer", "bigint", "smallint", "text", "character varying"})
-_TIMES = frozenset({"timestamp with time zone", "timestamp without time zone"})
 _SHAPE = """
 SELECT c.relname, has_table_privilege(c.oid, 'SELECT'), has_table_privilege(c.oid, 'UPDATE'),
   row_security_active(c.oid),
@@ -60,7 +60,7 @@ class PostgresTable:
 
     @property
     def exact_times(self) -> bool:
-        return all(self._types.get(name, "") in _TIMES for name in self._settings.fields.times if name in self._types)
+        return all(self._types.get(name, "") in TIMES for name in self._settings.fields.times if name in self._types)
 
     async def now(self) -> datetime:
         return datetime.fromisoformat(str((await self._ask(sql.SQL("SELECT to_json(clock_timestamp())")))[0][0]))
@@ -115,7 +115,7 @@ class PostgresTable:
     async def find(self, ids: Sequence[Any]) -> list[Row]:
         await self._known()
         kind = self._types[self._settings.fields.id]
-        listed = [text for one in ids if _may_be(text := str(one), kind)]
+        listed = [text for one in ids if may_be(text := str(one), kind)]
         if not listed:
             return []
         # Compared in the column's own type, for its index.
@@ -130,16 +130,16 @@ class PostgresTable:
         groups: dict[tuple[Any, ...], list[int]] = {}
         statements: dict[tuple[int, ...], sql.Composable] = {}
         for place, write in enumerate(writes):
-            groups.setdefault((tuple(write.guard), tuple(write.values), tuple(write.push)), []).append(place)
-        for (guarded, valued, pushed), places in groups.items():
-            sets = [sql.SQL("{0} = (v).{0}").format(sql.Identifier(name)) for name in (*valued, *pushed)]
+            groups.setdefault((tuple(write.guard), tuple(write.values)), []).append(place)
+        for (guarded, valued), places in groups.items():
+            sets = [sql.SQL("{0} = (v).{0}").format(sql.Identifier(name)) for name in valued]
             guards = [
                 sql.SQL("t.{0} {1} (g).{0}").format(
                     sql.Identifier(name), sql.SQL("=" if name == self._settings.fields.id else "IS NOT DISTINCT FROM")
                 )
                 for name in guarded
             ]
-            said = json.dumps([self._said(writes[place]) for place in places], default=_plain)
+            said = json.dumps([asdict(writes[place]) for place in places], default=_plain)
             statements[tuple(places)] = sql.SQL(_UPDATE).format(
                 table=self._name,
                 writes=sql.Literal(said),
@@ -152,16 +152,8 @@ class PostgresTable:
                 done[asked[number - 1]] = True
         return done
 
-    @staticmethod
-    def _said(write: Write) -> Mapping[str, Row]:
-        return {"guard": write.guard, "values": {**write.values, **write.push}}
-
     def index_statements(self) -> list[str]:
-        fields = self._settings.fields
-        names = sql.SQL(", ").join(sql.Identifier(name) for name in (fields.state, fields.created[0]))
-        name = f"gradewatch_{self._settings.table.rpartition('.')[2]}_state_idx"
-        made = sql.SQL("CREATE INDEX CONCURRENTLY IF NOT EXISTS {} ON {} ({})")
-        return [made.format(sql.Identifier(name), self._name, names).as_string(None) + ";"]
+        return [index_statement(self._settings)]
 
     def guard_statement(self) -> str:
         return guard.guard_text(self._settings)
@@ -219,7 +211,7 @@ class PostgresTable:
             return answers[-len(statements) :] if statements else []
 
     async def _rows(self, where: sql.Composable, order: sql.Composable, limit: int) -> list[Row]:
-        names = [name for name in self._reads() if name in self._types]
+        names = [name for name in self._settings.touched if name in self._types]
         columns = sql.SQL(", ").join(sql.SQL("{0}").format(sql.Identifier(name)) for name in names)
         found = await self._ask(
             sql.SQL(
@@ -227,11 +219,6 @@ class PostgresTable:
             ).format(columns, self._name, where, order, sql.Literal(limit))
         )
         return list(found[0][0])
-
-    def _reads(self) -> tuple[str, ...]:
-        fields = self._settings.fields
-        written = (name for more in self._settings.write.values() for name in more)
-        return tuple(dict.fromkeys((*fields.read, *written, *([fields.errors] if fields.errors else []))))
 
     def _column(self, name: str) -> sql.Composable:
         return sql.SQL("t.{}").format(sql.Identifier(name))
@@ -252,23 +239,21 @@ class PostgresTable:
     def _bound(self, name: str, when: datetime, sign: str) -> sql.Composable:
         """A time to compare with. Where the column is text, one that errs on the side of taking a row: it is read again
         by whoever asked."""
-        if self._types.get(name) in _TIMES:
+        if self._types.get(name) in TIMES:
             cast = "{}::timestamptz" if "with time" in self._types[name] else "({}::timestamptz AT TIME ZONE 'UTC')"
             return sql.SQL(cast).format(sql.Literal(when.astimezone(UTC).isoformat()))
         widest = timedelta(hours=15)  # offsets from UTC reach 14 hours
         return sql.Literal(str(time_like("2026-01-01", when + (widest if sign == "<" else -widest)))[:10])
 
 
-def _may_be(text: str, kind: str) -> bool:
-    """May a text be an id of that type? PostgreSQL would refuse the whole statement for one that is not."""
-    if kind == "uuid":
-        try:
-            uuid.UUID(text)
-        except ValueError:
-            return False
-    if kind in ("integer", "bigint", "smallint"):
-        return text.lstrip("-").isdecimal() and len(text) <= 18
-    return "\x00" not in text
+def index_statement(settings: ForeignSettings) -> str:
+    """The one index that the probes of such a table need."""
+    fields, parts = settings.fields, settings.table.split(".")
+    names = sql.SQL(", ").join(sql.Identifier(name) for name in (fields.state, fields.created[0]))
+    made = sql.SQL("CREATE INDEX CONCURRENTLY IF NOT EXISTS {} ON {} ({});")
+    return made.format(sql.Identifier(f"gradewatch_{parts[-1]}_state_idx"), sql.Identifier(*parts), names).as_string(
+        None
+    )
 
 
 def _plain(value: Any) -> str:
