@@ -43,6 +43,7 @@ CAUSES = (  # which finding explains a job's wait to the person who reads its er
 NOBODY = (Code.WORKER_NEVER_SEEN, Code.WORKER_NOT_RUNNING)  # of a queue: no live worker serves it
 OWN_ENDS = ("drained", "stopped")  # how the end of a session begins that its worker ended itself
 CLOCKS = 5.0  # seconds by which the ages of a process and of its session may differ: two clocks, two moments
+OUTLIVED = 15.0  # seconds by which a job must be older than every process, for a start takes time to be seen
 HUNG = 2.0  # heartbeat timeouts of silence after which a process that is still there counts as hung
 
 
@@ -55,6 +56,7 @@ def decide(snapshot: Snapshot, diagnosis: Diagnosis, settings: Settings) -> tupl
     control = snapshot.control.value
     actions = list(_restarts(snapshot, diagnosis, control, settings))
     lost = _lost_jobs(snapshot, diagnosis)
+    outlived = _outlived(snapshot)
     together = Counter(job.session_id for jobs in lost.values() for job in jobs)
     for name, reading in snapshot.queues.items():
         if isinstance(reading, Known):
@@ -63,6 +65,9 @@ def decide(snapshot: Snapshot, diagnosis: Diagnosis, settings: Settings) -> tupl
             expired = {a.subject for a in late}
             held = [job for job in lost.get(name, ()) if job.id not in expired]
             actions += _recoveries(queue, held, diagnosis, together)
+            known = expired | {job.id for job in held}
+            left = [(job, words) for job, words in outlived.get(name, ()) if job.id not in known]
+            actions += [_recover(queue, job, words, alone=False) for job, words in left if queue.on_lost != "keep"]
             actions += late
     return tuple(actions)
 
@@ -165,6 +170,27 @@ def _lost_jobs(snapshot: Snapshot, diagnosis: Diagnosis) -> Mapping[str, Sequenc
         for name, reading in snapshot.queues.items()
         if isinstance(reading, Known)
     }
+
+
+def _outlived(snapshot: Snapshot) -> Mapping[str, Sequence[tuple[JobRef, str]]]:
+    """By queue, running jobs of another application that were started before every process that could be running them:
+    the platform proves that theirs has ended. Both are ages, each by its own clock; no two clocks are compared."""
+    if not isinstance(snapshot.platform, Known):
+        return {}
+    found: dict[str, list[tuple[JobRef, str]]] = {}
+    for name, reading in snapshot.queues.items():
+        serving = [t for t in snapshot.platform.value if name in t.queues]
+        if isinstance(reading, Unknown) or reading.value.foreign is None or not serving:
+            continue
+        oldest = max((t.running_seconds for t in serving if t.running), default=0.0)
+        words = f"no process that serves {name} is older than {oldest:.0f} s: the one that ran it has ended"
+        found[name] = [
+            (job, f"it has run for {ran:.0f} s, and {words}")
+            for job in reading.value.foreign.unattributed
+            if job.started_at is not None
+            and (ran := (reading.value.stats.now - job.started_at).total_seconds()) > oldest + OUTLIVED
+        ]
+    return found
 
 
 def _recoveries(

@@ -24,12 +24,14 @@ from gradewatch.model import (
     Credit,
     CycleReport,
     Finish,
+    ForeignFacts,
     Job,
     JobRef,
     JobState,
     LeaseGrant,
     NewJob,
     NewSession,
+    NotedRepair,
     Outcome,
     PageText,
     PaperRef,
@@ -38,6 +40,7 @@ from gradewatch.model import (
     QueueStats,
     Result,
     Right,
+    RowNote,
     Session,
     StoreFacts,
     Target,
@@ -96,6 +99,21 @@ class JobReader(Protocol):
         """A value that differs once somebody else has committed a change: cheap enough to ask 20 times a second.
         A store without such a thing returns a new object each time (the caller then polls in full)."""
         ...
+
+
+class ForeignReader(Protocol):
+    """What only a queue of another application has to tell. Asked after `JobReader.stats` of the same queue."""
+
+    async def foreign(self, queue: str) -> ForeignFacts: ...
+
+
+class Foreign(ForeignReader, Protocol):
+    """What may be made in another application's database, when somebody asks for it."""
+
+    def index_statements(self) -> list[str]: ...
+    async def make_indexes(self) -> list[str]: ...
+    def guard_statements(self) -> list[str]: ...
+    async def make_guards(self) -> None: ...
 
 
 Verb = Literal["requeue", "fail", "cancel"]
@@ -189,6 +207,36 @@ class AuditLog(Protocol):
         ...
 
 
+class RowNotes(Protocol):
+    """The audit trail of rows that are not ours, which lie in another place than the trail: written before the row is
+    touched, so that a watch that dies in the act has spent its budget and can be undone."""
+
+    async def note_repairs(self, notes: Sequence[RowNote], *, sweep: str, by: str) -> list[int]:
+        """One audit entry each, with its note, in one transaction; returns their ids in order."""
+        ...
+
+    async def unnote(self, ids: Sequence[int]) -> None:
+        """These came to nothing: somebody was faster. Their outcome becomes NOOP, their notes go."""
+        ...
+
+    async def noted(
+        self,
+        queue: str,
+        *,
+        subjects: Collection[str] | None = None,
+        sweep: str | None = None,
+        within: float | None = None,
+        limit: int = 1000,
+    ) -> list[NotedRepair]:
+        """Applied repairs of a queue's rows, the newest first: of these subjects, of this sweep, of the last `within`
+        seconds."""
+        ...
+
+    async def note_undone(self, ids: Sequence[int], *, by: str) -> None:
+        """Mark these entries as undone, and write an entry `undo` for each."""
+        ...
+
+
 class Control(Protocol):
     async def control(self, windows: Mapping[ActionKind, float]) -> ControlFacts:
         """Pause, credits, recent restarts, and the applied repairs per (action, queue) in each action's window of
@@ -278,6 +326,7 @@ class Store(
     JobWriter,
     Sessions,
     AuditLog,
+    RowNotes,
     Control,
     Leases,
     Papers,

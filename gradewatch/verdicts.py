@@ -12,6 +12,7 @@ from gradewatch.config import Settings
 from gradewatch.model import (
     Session,
     Snapshot,
+    Source,
     Target,
     Unknown,
     Verdict,
@@ -63,7 +64,9 @@ def _judge_one(
         target = ended[session.incarnation]
         return WorkerVerdict(session, Verdict.DEAD, f"its process ended: {_how(target)}", target.name, silent)
     target_now = alive.get(session.incarnation)
-    verdict, evidence = _from_beats(reading, silent, timeout)
+    verdict, evidence = (
+        _from_beats(reading, silent, timeout) if session.source is Source.BEATS else _from_job(reading, silent, timeout)
+    )
     if verdict is Verdict.SUSPECT and target_now:
         evidence += f"; its process {target_now.pid} is still there, so it hangs or is stopped"
     return WorkerVerdict(
@@ -72,7 +75,8 @@ def _judge_one(
         evidence,
         target_now.name if target_now else None,
         silent,
-        in_fleet=silent < GATE_WINDOW and (single or reading.seen_beating),
+        # The jobs of one worker fall silent together: that says nothing about the monitor.
+        in_fleet=session.source is Source.BEATS and silent < GATE_WINDOW and (single or reading.seen_beating),
     )
 
 
@@ -90,6 +94,20 @@ def _from_beats(reading: WorkerReading, silent: float, timeout: float) -> tuple[
             "CPU-bound or blocked, not dead"
         )
     return Verdict.ALIVE, f"beat {max(0.0, reading.store_silent_seconds):.1f} s ago"
+
+
+def _from_job(reading: WorkerReading, silent: float, timeout: float) -> tuple[Verdict, str]:
+    """Of a worker that is known only by the job it runs, in a queue that another application owns."""
+    if reading.session.source is Source.NOTHING:
+        return Verdict.UNKNOWN, "its job has no heartbeat and its worker none either: nothing tells whether it lives"
+    if silent > timeout:
+        return Verdict.SUSPECT, f"its job has neither moved nor beaten for {silent:.0f} s (limit {timeout:.0f} s)"
+    if reading.store_silent_seconds > timeout and not reading.seen_beating:
+        return Verdict.UNKNOWN, (
+            f"its job last moved {reading.store_silent_seconds:.0f} s ago by the store's clock, "
+            f"but this watch has seen it still for only {silent:.0f} s"
+        )
+    return Verdict.ALIVE, f"its job moved {max(0.0, min(silent, reading.store_silent_seconds)):.0f} s ago"
 
 
 def _how(target: Target) -> str:

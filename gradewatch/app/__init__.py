@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gradewatch.app.preparing import prepare_store
     from gradewatch.app.running import run, worker_children
     from gradewatch.app.single import run_job
-    from gradewatch.app.stores import make_store, opened, opener
+    from gradewatch.app.stores import foreign_side, make_store, opened, opener
     from gradewatch.app.submit import submit_papers
     from gradewatch.app.watching import look, make_cycle, once, rights, watch
     from gradewatch.app.working import claimable, grade, heartbeat_timeout, work
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Looker",
     "claimable",
+    "foreign_side",
     "grade",
     "heartbeat_timeout",
     "look",
@@ -54,6 +55,7 @@ _HOMES = {
     "worker_children": "running",
     "make_platform": "platforms",
     "opened_platform": "platforms",
+    "foreign_side": "stores",
     "make_store": "stores",
     "opened": "stores",
     "opener": "stores",

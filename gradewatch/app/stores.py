@@ -9,12 +9,28 @@ from contextlib import asynccontextmanager
 from gradewatch.config import Settings
 from gradewatch.config.store_url import SUPABASE_KEY, missing_key
 from gradewatch.errors import ConfigError
-from gradewatch.ports import OpenStore, Store
+from gradewatch.ports import Foreign, OpenStore, Store
 
 
 def make_store(settings: Settings, *, to_open: bool = True) -> Store:
     """The store of these settings, not opened yet; `to_open`: it is going to be, and needs its key. Raises ConfigError
     for a URL that is no store's, where the library of a store is not installed, and where its key is missing."""
+    if any(queue.foreign for queue in settings.queues.values()):
+        from gradewatch.app.foreign import routed
+
+        return routed(settings, to_open=to_open)
+    return own_store(settings, to_open=to_open)
+
+
+def foreign_side(store: Store) -> Foreign | None:
+    """The side of a store that concerns queues of other applications, where the settings have any."""
+    from gradewatch.stores.mapping.routed import RoutedStore
+
+    return store if isinstance(store, RoutedStore) else None
+
+
+def own_store(settings: Settings, *, to_open: bool = True) -> Store:
+    """The store of our own queues and records."""
     scheme, _, rest = settings.store.url.partition("://")
     if scheme == "sqlite":
         from gradewatch.stores.sqlite import SqliteStore
@@ -48,14 +64,19 @@ def _supabase(settings: Settings, to_open: bool) -> Store:
         raise ConfigError(
             [f"store.url: Supabase needs a library ({error}): run pip install 'gradewatch[supabase]'"]
         ) from error
-    if to_open and (missing := missing_key(os.environ)):
-        raise ConfigError([missing])
     return SupabaseStore(
         settings.store.url,
-        os.environ.get(SUPABASE_KEY, "").strip(),
+        supabase_key(to_open=to_open),
         timeout=settings.store.timeout,
         database_url=os.environ.get("DATABASE_URL", "").strip(),
     )
+
+
+def supabase_key(*, to_open: bool) -> str:
+    """The key in the environment. Raises ConfigError where it is needed and missing."""
+    if to_open and (missing := missing_key(os.environ)):
+        raise ConfigError([missing])
+    return os.environ.get(SUPABASE_KEY, "").strip()
 
 
 def opener(settings: Settings) -> OpenStore:

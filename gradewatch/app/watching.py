@@ -13,7 +13,7 @@ from dataclasses import replace
 import structlog
 
 from gradewatch.app.platforms import leases_of, opened_platform
-from gradewatch.app.stores import make_store
+from gradewatch.app.stores import foreign_side, make_store
 from gradewatch.board import Board
 from gradewatch.clock import SystemClock
 from gradewatch.config import RemediationSettings, Settings
@@ -58,6 +58,7 @@ def make_cycle(
             single=single,
             troubles=store,
             check_providers=check_providers,
+            foreign=foreign_side(store),
         ),
         Remedies(store, platform, settings.remediation, by=holder),
         ActingLease(leases, holder, settings.remediation.lease, clock, in_store=leases is store),

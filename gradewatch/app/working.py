@@ -40,7 +40,7 @@ def grading_handlers(
 
 def claimable(settings: Settings) -> tuple[str, ...]:
     """The queues a worker claims from."""
-    return tuple(name for name, queue in settings.queues.items() if not queue.paused)
+    return tuple(name for name, queue in settings.queues.items() if not queue.paused and queue.foreign is None)
 
 
 def heartbeat_timeout(settings: Settings) -> float:

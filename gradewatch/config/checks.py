@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from gradewatch.config.foreign import PRESETS, ForeignSettings
 from gradewatch.config.platform_checks import platform_doubts
 from gradewatch.config.settings import QueueSettings, Settings
 from gradewatch.config.values import spell
-from gradewatch.model import ActionKind
+from gradewatch.model import ActionKind, JobState
 
 SHORTEST_TOKEN = 16
 
@@ -43,18 +44,48 @@ def _queue(settings: Settings, queue: QueueSettings, given: Callable[[str], bool
         ("schedule_to_start", queue.timeouts.schedule_to_start),
         ("start_to_close", queue.timeouts.start_to_close),
     ):
-        if seconds <= beat:
+        # Another application's job is silent only once it runs.
+        if seconds <= beat and not (queue.foreign and name == "schedule_to_start"):
             yield Doubt(
                 (key(name), at),
                 f"{key(name)} is {spell(seconds)} and {at} is {spell(beat)}: jobs are failed before a silent worker "
                 f"is noticed; let {key(name)} be longer",
             )
+    if queue.foreign is not None:
+        yield from _foreign(settings, queue.name, queue.foreign)
     if settings.watch.interval > beat:
         yield Doubt(
             ("watch.interval", at),
             f"watch.interval is {spell(settings.watch.interval)} and {at} is {spell(beat)}: a silent worker is "
             "noticed a whole interval late; let watch.interval be shorter",
         )
+
+
+def _foreign(settings: Settings, name: str, foreign: ForeignSettings) -> Iterator[Doubt]:
+    """A queue of another application must lie where such queues can be reached, and its words must mean one thing."""
+    homes = sorted({scheme for preset in PRESETS.values() for scheme in preset.schemes})
+    if settings.store.scheme not in homes:
+        yield Doubt(
+            (f"queues.{name}.preset", f"queues.{name}.table", "store.url"),
+            f"queues.{name} is a queue of another application, and store.url is {settings.store.scheme}://…: it must "
+            f"be the database of that application, such as {', '.join(f'{home}://…' for home in homes)}",
+            error=True,
+        )
+    words = [word for state in JobState for word in foreign.words.of(state)]
+    if twice := sorted({word for word in words if words.count(word) > 1}):
+        yield Doubt(
+            tuple(f"queues.{name}.words.{state.value}" for state in JobState),
+            f"queues.{name}.words: {', '.join(twice)} stands for more than one state; each word may mean one thing",
+            error=True,
+        )
+    fields = foreign.fields
+    for key in ("id", "state", "created"):
+        if not getattr(fields, key):
+            yield Doubt(
+                (f"queues.{name}.fields.{key}",),
+                f"queues.{name}.fields.{key} is empty: without it no job can be told from another, or be late",
+                error=True,
+            )
 
 
 def _watch(settings: Settings) -> Iterator[Doubt]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from gradewatch.config.foreign import PRESETS, VERBS
 from gradewatch.config.maintenance import window
 from gradewatch.config.notes import did_you_mean
 from gradewatch.config.values import (
@@ -12,12 +13,15 @@ from gradewatch.config.values import (
     budget,
     duration,
     endpoint,
+    field_name,
     filled,
     flag,
     fraction,
     host,
     listing,
     name,
+    number_or_field,
+    scalar,
     size,
     text,
     token,
@@ -32,7 +36,7 @@ PLATFORMS = ("process", "supervisor", "systemd", "render", "command", "webhook",
 PLATFORMS_LATER = ("kubernetes",)
 
 SECTIONS: Mapping[str, Mapping[str, Reader]] = {
-    "store": {"url": text, "timeout": duration(0.1)},
+    "store": {"url": text, "timeout": duration(0.1), "records": text},
     "http": {"host": host, "port": whole(0, 65535, 9464), "token": token},
     "watch": {
         "interval": duration(0.1),
@@ -107,7 +111,27 @@ QUEUE_KEYS: Mapping[str, Reader] = {
     "on_lost": word("requeue", "fail", "keep"),
     "paused": flag,
 }
-QUEUE_KEYS_LATER = ("preset",)
+_CANDIDATES = listing(field_name, ",", '["created_at"]')
+_WORDS = filled(listing(name, ",", '["pending"]'), 'at least one word is needed, such as ["pending"]')
+FOREIGN_KEYS: Mapping[str, Reader] = {
+    "preset": word(*PRESETS),
+    "table": field_name,
+    "max_attempts": whole(1, 1000, 3),
+    "charge_attempts": flag,
+}
+"""Of a queue that another application owns: [queues.NAME], beside the keys that every queue has."""
+FIELD_KEYS: Mapping[str, Reader] = {
+    **dict.fromkeys(("id", "state"), field_name),
+    **dict.fromkeys(("created", "started", "finished", "heartbeat", "worker"), _CANDIDATES),
+    **dict.fromkeys(("kind", "attempts", "max_attempts", "progress_done", "message", "error", "errors"), field_name),
+    "progress_total": number_or_field,
+}
+WORD_KEYS: Mapping[str, Reader] = {
+    **dict.fromkeys(("pending", "running", "succeeded", "failed"), _WORDS),
+    "cancelled": listing(name, ",", '["cancelled"]'),
+}
+NESTED: Mapping[str, Mapping[str, Reader]] = {"fields": FIELD_KEYS, "words": WORD_KEYS}
+WRITE = "write"  # [queues.NAME.write.VERB]: any field of the application's
 BUDGET_KEYS: Mapping[str, Reader] = {kind.value: budget for kind in ActionKind}
 PROVIDER_BUDGET_KEYS: Mapping[str, Reader] = {
     "calls_per_job": whole(0, 10**12, 10_000),
@@ -126,13 +150,23 @@ SECTION_NAMES = (*SECTIONS, "queues")
 
 def reader_of(path: Path) -> Reader | None:
     """The reader of the value at `path`; None where no such key exists."""
-    if len(path) == 3 and path[0] == "queues":
-        return QUEUE_KEYS.get(path[2])
+    if path[0] == "queues":
+        match path[2:]:
+            case (key,):
+                return QUEUE_KEYS.get(key) or FOREIGN_KEYS.get(key)
+            case (table, key) if table in NESTED:
+                return NESTED[table].get(key)
+            case (table, verb, _) if table == WRITE and verb in VERBS:
+                return scalar
+            case _:
+                return None
     return TABLES.get(path[:-1], {}).get(path[-1])
 
 
 def is_table(path: Path) -> bool:
-    return path in TABLES or (path[0] == "queues" and len(path) <= 2)
+    if path[0] != "queues" or len(path) <= 2:
+        return path in TABLES or path[0] == "queues"
+    return path[2:] in {(table,) for table in (*NESTED, WRITE)} | {(WRITE, verb) for verb in VERBS}
 
 
 def unknown(path: Path) -> tuple[Path, str]:
@@ -141,20 +175,24 @@ def unknown(path: Path) -> tuple[Path, str]:
         return path[:1], f"no such {'section' if len(path) > 1 else 'key'}{_nearest_section(path)}"
     if is_table(path):
         return path, "is a section, not a value" + _example(path)
-    table = path[:2] if is_table(path[:2]) and len(path) > 2 else path[:1]
+    table = next(path[:n] for n in range(len(path) - 1, 0, -1) if is_table(path[:n]) or n == 1)
     wrong, keys = path[: len(table) + 1], keys_of(table)
     if reader_of(wrong):
         return wrong, "is one value, not a section"
-    if table[0] == "queues" and wrong[-1] in QUEUE_KEYS_LATER:
-        return wrong, "is for queues of other applications; this version watches its own queues only: remove it"
     return wrong, f"no such key{did_you_mean(wrong[-1], (*keys, *_inner(table))) or _elsewhere(wrong[-1])}"
 
 
 def keys_of(table: Path) -> Mapping[str, Reader]:
-    return QUEUE_KEYS if table[0] == "queues" else TABLES[table]
+    if table[0] != "queues":
+        return TABLES[table]
+    if len(table) < 3:
+        return {**QUEUE_KEYS, **FOREIGN_KEYS}
+    return NESTED.get(table[2], dict.fromkeys(VERBS, scalar))
 
 
 def _inner(table: Path) -> list[str]:
+    if table[0] == "queues":
+        return [*NESTED, WRITE] if len(table) == 2 else []
     return [other[-1] for other in TABLES if other[:-1] == table]
 
 

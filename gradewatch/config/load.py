@@ -12,7 +12,8 @@ from typing import Any
 from gradewatch.config import store_url
 from gradewatch.config.checks import doubts
 from gradewatch.config.entries import Entry, read_file
-from gradewatch.config.keys import QUEUE_TIMEOUTS, SECTIONS, is_table, reader_of, unknown
+from gradewatch.config.foreign import PRESETS, VERBS, ForeignSettings
+from gradewatch.config.keys import FOREIGN_KEYS, QUEUE_TIMEOUTS, SECTIONS, is_table, reader_of, unknown
 from gradewatch.config.notes import Notes
 from gradewatch.config.redact import shown
 from gradewatch.config.settings import Loaded, QueueSettings, Settings, StoreSettings, Timeouts
@@ -45,6 +46,7 @@ def load(path: Path | None = None, environ: Mapping[str, str] | None = None, *, 
     values = _values(found.values(), notes)
     values[store_url.PATH] = _store(found, values, folder, notes)
     store_url.check_key(values[store_url.PATH], variables, notes)
+    _records(found, values, folder, notes)
     settings = _settings(found, values, notes)
     _judge(settings, found, values, variables, notes)
     return Loaded(settings, notes.errors, notes.warnings, _sources(file, found))
@@ -108,6 +110,16 @@ def _store(found: Mapping[tuple[str, ...], Entry], values: Values, folder: Path,
         return default
 
 
+def _records(found: Mapping[tuple[str, ...], Entry], values: Values, folder: Path, notes: Notes) -> None:
+    entry = found.get(store_url.RECORDS)
+    if entry is None or not values.get(store_url.RECORDS) or values[store_url.RECORDS] == store_url.SAME:
+        return
+    try:
+        values[store_url.RECORDS] = store_url.resolve(values[store_url.RECORDS], entry.folder or folder)
+    except Wrong as wrong:
+        notes.error(_refusal(entry, wrong))
+
+
 def _settings(found: Mapping[tuple[str, ...], Entry], values: Values, notes: Notes) -> Settings:
     defaults = Settings()
     timeouts = replace(defaults.timeouts, **_table(("timeouts",), values))
@@ -130,14 +142,44 @@ def _settings(found: Mapping[tuple[str, ...], Entry], values: Values, notes: Not
                 f"queues.{name}: a queue's name has 1 to 63 letters, digits, dots, dashes and underscores, "
                 "and begins with a letter or a digit"
             )
-    queues = {name: _queue(name, timeouts, values) for name in names or [QueueSettings().name]}
+    queues = {name: _queue(name, timeouts, values, notes) for name in names or [QueueSettings().name]}
     return replace(defaults, **sections, queues=queues)
 
 
-def _queue(name: str, defaults: Timeouts, values: Values) -> QueueSettings:
+def _queue(name: str, defaults: Timeouts, values: Values, notes: Notes) -> QueueSettings:
     own = _table(("queues", name), values)
+    mapped = {key: own.pop(key) for key in FOREIGN_KEYS if key in own}
+    foreign = _foreign(name, mapped, own.get("heartbeat"), values, notes)
+    if foreign is not None:
+        own.setdefault("kinds", ())
+        own.setdefault("heartbeat", foreign.silence or defaults.heartbeat)
     timeouts = replace(defaults, **{key: own.pop(key) for key in QUEUE_TIMEOUTS if key in own})
-    return QueueSettings(name=name, timeouts=timeouts, **own)
+    return QueueSettings(name=name, timeouts=timeouts, foreign=foreign, **own)
+
+
+def _foreign(
+    name: str, own: dict[str, Any], silence: float | None, values: Values, notes: Notes
+) -> ForeignSettings | None:
+    """Another application's queue: its preset's mapping, with what is set by hand over it. None for one of ours."""
+    preset = PRESETS.get(own.pop("preset", ""))
+    fields, words = _table(("queues", name, "fields"), values), _table(("queues", name, "words"), values)
+    written = {verb: _table(("queues", name, "write", verb), values) for verb in VERBS}
+    if preset is None and not own.get("table"):
+        if own or fields or words or any(written.values()):
+            notes.error(
+                f"queues.{name} says how rows of another application are read, and not where they are: set "
+                f'queues.{name}.table, or queues.{name}.preset, such as "{next(iter(PRESETS))}"'
+            )
+        return None
+    base = preset.settings if preset else ForeignSettings(table=own["table"])
+    return replace(
+        base,
+        fields=replace(base.fields, **fields),
+        words=replace(base.words, **words),
+        write={verb: {**base.write.get(verb, {}), **more} for verb, more in written.items()},
+        silence=base.silence if silence is None else silence,
+        **own,
+    )
 
 
 def _table(table: tuple[str, ...], values: Values) -> dict[str, Any]:

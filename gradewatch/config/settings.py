@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from gradewatch.config.foreign import ForeignSettings
 from gradewatch.errors import ConfigError
 from gradewatch.model import ActionKind
 
@@ -16,6 +17,9 @@ from gradewatch.model import ActionKind
 class StoreSettings:
     url: str = field(default="sqlite:///gradewatch.db", repr=False)  # later stores keep a password in it
     timeout: float = 5.0  # deadline of one call
+    records: str = (
+        ""  # where the watch of other applications' queues keeps its own records; empty: see docs/settings.md
+    )
 
     @property
     def scheme(self) -> str:
@@ -47,6 +51,12 @@ class QueueSettings:
     on_start_to_close: str = "fail"  # fail | keep
     on_lost: str = "requeue"  # requeue | fail | keep
     paused: bool = False  # workers claim nothing from it, and nothing in it is failed for waiting
+    foreign: ForeignSettings | None = None  # another application's queue: watched and repaired, never worked
+
+    @property
+    def watched(self) -> tuple[str, ...] | None:
+        """The kinds of jobs that may be repaired; None: all of them, as in another application's queue by default."""
+        return None if self.foreign is not None and not self.kinds else self.kinds
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from gradewatch.config.notes import Notes, did_you_mean
 from gradewatch.config.values import Wrong
 
 PATH = ("store", "url")
+RECORDS = ("store", "records")
+SAME = "store"  # store.records: in the store itself
 CONVENTIONAL = ("MONGO_URL", "SUPABASE_URL", "DATABASE_URL")  # in this order, where several are set
 SCHEMES_LATER = ("mongodb", "mongodb+srv")
 SUPABASE_KEY, SUPABASE_ANON_KEY = "SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_ANON_KEY"

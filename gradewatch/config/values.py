@@ -25,6 +25,7 @@ _SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,3})?)\s*(|B|KB|KIB|MB|MIB|GB|GIB)"
 _BUDGET = re.compile(r"\s*([0-9]{1,9})\s*/\s*(.+)")
 _HOST = re.compile(r"[A-Za-z0-9_.:%-]{1,255}")
 _ENDPOINT = re.compile(r"(https?://([!-.0-~]{1,255})(/[!-~]{0,2000})?|unix:///[!-~]{1,100})")
+_FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,62}(\.[A-Za-z_][A-Za-z0-9_-]{0,62}){0,4}")
 _TRUE, _FALSE = frozenset({"true", "yes", "on", "1"}), frozenset({"false", "no", "off", "0"})
 
 
@@ -164,6 +165,30 @@ def name(raw: object) -> str:
     if not stripped or not stripped.isprintable() or len(stripped) > 255:
         raise Wrong("a name is needed: 1 to 255 printable characters")
     return stripped
+
+
+def field_name(raw: object) -> str:
+    """A field's, column's, table's or collection's name, with dots for what lies within; empty: there is none."""
+    stripped = text(raw).strip()
+    if stripped and not _FIELD.fullmatch(stripped):
+        raise Wrong("a field's name is needed: letters, digits, underscores, dashes, and dots between parts")
+    return stripped
+
+
+def number_or_field(raw: object) -> str:
+    """A field's name, or a whole number as text."""
+    if isinstance(raw, int) and not isinstance(raw, bool) and 0 < raw < 10**9:
+        return str(raw)
+    return text(raw).strip() if isinstance(raw, str) and raw.strip().isdecimal() else field_name(raw)
+
+
+def scalar(raw: object) -> str | int | float | bool | None:
+    """What may be written into a field; the text `null` means no value."""
+    if isinstance(raw, str):
+        return None if raw == "null" else raw
+    if isinstance(raw, bool | int | float):
+        return raw
+    raise Wrong('text, a number, true, false or "null" is needed; "$now", "$error" and "$code" stand for those')
 
 
 def token(raw: object) -> str:

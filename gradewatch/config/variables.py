@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 
 from gradewatch.config.entries import Entry
-from gradewatch.config.keys import QUEUE_KEYS, dotted_keys
+from gradewatch.config.keys import NESTED, QUEUE_KEYS, dotted_keys
 from gradewatch.config.notes import Notes, did_you_mean
 
 PREFIX = "GRADEWATCH_"
@@ -51,6 +51,8 @@ def path_of(variable: str, queues: Collection[str] = ()) -> tuple[str, ...] | No
     section, *rest = variable.removeprefix(PREFIX).lower().split("__")
     if not rest:
         return None
+    if section == "queues" and len(rest) > 2 and rest[-2] in NESTED:
+        return (section, _queue("__".join(rest[:-2]), queues), *rest[-2:])
     if section == "queues" and len(rest) > 1:
         return (section, _queue("__".join(rest[:-1]), queues), rest[-1])
     return (section, *rest)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from gradewatch.config import Settings
-from gradewatch.diagnose import jobs, platform, providers, queues, repairs, store, workers
+from gradewatch.diagnose import foreign, jobs, platform, providers, queues, repairs, store, workers
 from gradewatch.diagnose.view import View
 from gradewatch.model import ControlFacts, Diagnosis, Known, QueueFacts, Severity, Snapshot, Unknown, WorkerVerdict
 from gradewatch.verdicts import judge
@@ -34,7 +34,7 @@ def diagnose(snapshot: Snapshot, settings: Settings) -> Diagnosis:
         for name, reading in snapshot.queues.items():
             if isinstance(reading, Known):
                 view = _view(name, reading.value, serving.get(name, ()), snapshot, control, settings)
-                findings += [*queues.findings(view), *jobs.findings(view)]
+                findings += [*queues.findings(view), *jobs.findings(view), *foreign.findings(view)]
         findings += repairs.findings(control, verdicts, settings)
     gravest_first = sorted(findings, key=lambda f: GRAVEST_FIRST.index(f.severity))
     once = {(f.code, f.subject): f for f in reversed(gravest_first)}  # one cause seen from two queues is one finding

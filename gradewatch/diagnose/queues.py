@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from gradewatch.diagnose import foreign
 from gradewatch.diagnose.view import View
 from gradewatch.history import credited_age
-from gradewatch.model import Code, Finding, Severity, Verdict
+from gradewatch.model import Code, Finding, Severity, Source, Verdict
 
 SATURATED_SHARE = 0.2  # of schedule_to_start: a shorter wait with all slots busy is an ordinary rush
 
@@ -42,6 +43,9 @@ def _paused(view: View) -> Iterator[Finding]:
 def _backlog(view: View) -> Iterator[Finding]:
     """The one cause of jobs waiting here, if they wait for a reason."""
     if view.queue.paused or view.starting or not view.workers_read:
+        return
+    if view.queue.foreign is not None and not any(w.session.source is Source.BEATS for w in view.workers):
+        yield from foreign.backlog(view)
         return
     if not view.live:
         if all(w.verdict is not Verdict.UNKNOWN for w in view.workers):

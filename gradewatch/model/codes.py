@@ -18,6 +18,7 @@ class Code(StrEnum):
     QUEUE_PAUSED = "queue_paused"
     JOB_TIMED_OUT = "job_timed_out"
     JOB_POISON = "job_poison"
+    JOB_RUN_TWICE = "job_run_twice"  # an addition to the agreed list: what only a queue we do not own can suffer
     STORE_UNREACHABLE = "store_unreachable"
     STORE_ACCESS_DENIED = "store_access_denied"
     STORE_SCHEMA_MISMATCH = "store_schema_mismatch"

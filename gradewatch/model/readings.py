@@ -74,6 +74,20 @@ class QueueStats:
 
 
 @dataclass(frozen=True, slots=True)
+class ForeignFacts:
+    """What is only to be seen in a queue that another application owns. Each is bounded.
+
+    `unattributed`: running jobs of which nothing tells whether their worker lives. `unreadable`: one line for each
+    job whose row cannot be understood; such jobs are left alone. `run_twice`: one (job id, what was seen) for each job
+    that two workers worked on.
+    """
+
+    unattributed: tuple[JobRef, ...] = ()
+    unreadable: tuple[str, ...] = ()
+    run_twice: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class QueueFacts:
     """A queue's stats and the rows a repair might concern, each list oldest first and bounded.
 
@@ -89,6 +103,7 @@ class QueueFacts:
     truncated: bool = False
     unclaimed_since: datetime | None = None  # run_at of the longest eligible job of a watched kind
     arrival_rate: float | None = None  # jobs enqueued per second, over the last minutes this watch has seen
+    foreign: ForeignFacts | None = None  # of a queue that another application owns
 
 
 @dataclass(frozen=True, slots=True)

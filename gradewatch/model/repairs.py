@@ -105,6 +105,32 @@ class AuditEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class RowNote:
+    """What a repair of another application's row is about to do: the fields it touches, before and after, as JSON can
+    hold them. Kept with the audit entry, for undo and to notice a late write."""
+
+    action: str
+    queue: str
+    subject: str
+    reason: str
+    message: str
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+    outcome: Outcome = Outcome.APPLIED
+
+
+@dataclass(frozen=True, slots=True)
+class NotedRepair:
+    """A `RowNote` as it was kept, with the audit entry it belongs to."""
+
+    id: int
+    sweep: str
+    at: datetime
+    note: RowNote
+    undone_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class LeaseGrant:
     """A lease held: its term rises by one with each change of holder; `ttl` is in seconds."""
 

@@ -34,6 +34,15 @@ def rescues(served: Iterable[str]) -> tuple[str, ...]:
     return tuple(queue.removeprefix(RESCUE) for queue in served if queue.startswith(RESCUE))
 
 
+class Source(StrEnum):
+    """What tells of a worker: its own beats; what it writes on the job it runs; or nothing at all (a job of another
+    application that has no heartbeat)."""
+
+    BEATS = "beats"
+    JOB = "job"
+    NOTHING = "nothing"
+
+
 @dataclass(frozen=True, slots=True)
 class NewSession:
     """What a worker process says of itself when it opens its session."""
@@ -72,6 +81,7 @@ class Session:
     loop_age: float
     ended_at: datetime | None
     end_reason: str
+    source: Source = Source.BEATS
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from gradewatch.model import (
     Unknown,
     WorkerReading,
 )
-from gradewatch.ports import Clock, Control, JobReader, TroubleReader, WorkerControl
+from gradewatch.ports import Clock, Control, ForeignReader, JobReader, TroubleReader, WorkerControl
 from gradewatch.probes.continuity import Continuity, stepped_between
 from gradewatch.probes.providers import ProviderProbe
 from gradewatch.probes.queue import QueueProbe
@@ -59,6 +59,7 @@ class Observer:
         single: bool = False,
         troubles: TroubleReader | None = None,
         check_providers: bool = True,
+        foreign: ForeignReader | None = None,
     ) -> None:
         self._reader, self._control, self._platform = reader, control, platform
         self._settings, self._clock, self._single = settings, clock, single
@@ -68,7 +69,7 @@ class Observer:
         )
         self._continuity = Continuity(patience=3 * settings.watch.interval + settings.store.timeout)
         self._beats = BeatWatch()
-        self._queues = {name: QueueProbe(queue) for name, queue in settings.queues.items()}
+        self._queues = {name: QueueProbe(queue, foreign=foreign) for name, queue in settings.queues.items()}
         self._windows = {kind: budget.window for kind, budget in settings.remediation.budget.items()}
         self._seconds: dict[str, float] = {}
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from gradewatch.config import QueueSettings
 from gradewatch.model import JobState, QueueFacts
-from gradewatch.ports import JobReader
+from gradewatch.ports import ForeignReader, JobReader
 
 PAGE = 2000  # rows of one list in one cycle; more follow in the next, which comes at once when these were repaired
 RATE_WINDOW = 300.0  # seconds of arrivals remembered
@@ -16,8 +16,9 @@ RATE_WINDOW = 300.0  # seconds of arrivals remembered
 class QueueProbe:
     """Reads one queue; remembers its recent totals to tell the arrival rate."""
 
-    def __init__(self, queue: QueueSettings, page: int = PAGE) -> None:
+    def __init__(self, queue: QueueSettings, page: int = PAGE, foreign: ForeignReader | None = None) -> None:
         self._queue = queue
+        self._foreign = foreign if queue.foreign is not None else None
         self._page = page
         self._totals: deque[tuple[float, int]] = deque(maxlen=400)
 
@@ -27,14 +28,14 @@ class QueueProbe:
         stats = await reader.stats(queue.name)
         oldest = overdue = long = held = []
         if stats.pending:
-            oldest = await reader.overdue(queue.name, JobState.PENDING, 0.0, kinds=queue.kinds, limit=1)
+            oldest = await reader.overdue(queue.name, JobState.PENDING, 0.0, kinds=queue.watched, limit=1)
         if oldest and (stats.now - oldest[0].run_at).total_seconds() > queue.timeouts.schedule_to_start:
             limit = queue.timeouts.schedule_to_start
-            overdue = await reader.overdue(queue.name, JobState.PENDING, limit, kinds=queue.kinds, limit=page)
+            overdue = await reader.overdue(queue.name, JobState.PENDING, limit, kinds=queue.watched, limit=page)
         if stats.running:
             limit = queue.timeouts.start_to_close
-            long = await reader.overdue(queue.name, JobState.RUNNING, limit, kinds=queue.kinds, limit=page)
-            held = await reader.held(queue.name, absent, kinds=queue.kinds, limit=page)
+            long = await reader.overdue(queue.name, JobState.RUNNING, limit, kinds=queue.watched, limit=page)
+            held = await reader.held(queue.name, absent, kinds=queue.watched, limit=page)
         return QueueFacts(
             stats,
             tuple(overdue),
@@ -43,6 +44,7 @@ class QueueProbe:
             truncated=page in (len(overdue), len(long), len(held)),
             unclaimed_since=oldest[0].run_at if oldest else None,
             arrival_rate=self._rate(stats.enqueued_total, mono),
+            foreign=await self._foreign.foreign(queue.name) if self._foreign is not None else None,
         )
 
     def _rate(self, total: int, mono: float) -> float | None:

@@ -36,6 +36,7 @@ from gradewatch.model import (
 )
 from gradewatch.ports import Verb
 from gradewatch.stores.postgres import encode, rows, schema
+from gradewatch.stores.postgres.notes import RowNoteLog
 from gradewatch.stores.postgres.providers import ProviderMemory
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ _UNSAID = {"requeue": "Queued again by hand.", "fail": "Failed by hand.", "cance
 _FROM = {"requeue": "running, failed or cancelled", "fail": "pending or running", "cancel": "pending or running"}
 
 
-class FunctionStore(ProviderMemory):
+class FunctionStore(RowNoteLog, ProviderMemory):
     """All of a store but its papers, its migrations and its wake-ups. See ports.Store for what each method promises."""
 
     kind: str

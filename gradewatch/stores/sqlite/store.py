@@ -55,6 +55,7 @@ from gradewatch.stores.sqlite import (
     worker,
 )
 from gradewatch.stores.sqlite.connect import identity
+from gradewatch.stores.sqlite.notes import RowNoteLog
 from gradewatch.stores.sqlite.papers import PaperFolder, is_part
 from gradewatch.stores.sqlite.providers import ProviderMemory
 from gradewatch.stores.sqlite.reader import Reader
@@ -64,7 +65,7 @@ CHUNK = 200  # rows repaired or undone in one write: some 20 ms of the write loc
 PURGE_CHUNK = 50  # rows purged in one write: a job may have hundreds of papers
 
 
-class SqliteStore(ProviderMemory):
+class SqliteStore(RowNoteLog, ProviderMemory):
     """One SQLite file, safe with several processes and threads. See ports.Store for what each method promises.
 
     `timeout` is the deadline of one call in seconds; `clock` the store's clock in microseconds since the epoch.
