@@ -71,6 +71,9 @@ def test_migrate_says_what_it_did_and_prints_what_it_would(place: Place) -> None
     assert "CREATE TABLE" in place.run("migrate", "--print").stdout
     assert "CREATE TABLE" in place.json("migrate", "--print")["migration"]
     assert not place.database.exists()
-    assert place.run("migrate").stdout == "done: 001_initial\ndone: 002_providers\nThe sqlite store is ready.\n"
+    assert (
+        place.run("migrate").stdout
+        == "done: 001_initial\ndone: 002_providers\ndone: 003_row_notes\nThe sqlite store is ready.\n"
+    )
     assert place.run("migrate").stdout == "The sqlite store was ready already.\n"
     assert place.json("migrate") == {"store": "sqlite", "done": []}

@@ -22,7 +22,8 @@ MARK = "Gradewatch: made by gradewatch migrate"
 _SAME = (
     "stats overdue held list_sessions get_job list_jobs list_papers changes "
     "submit claim claim_job progress credit_wait save_paper finish repair operate open_session beat end_session "
-    "record amend list_audit undo note_repairs unnote list_noted note_undone control pause resume add_credit acquire release purge purge_credits "
+    "record amend list_audit undo note_repairs unnote list_noted note_undone "
+    "control pause resume add_credit acquire release purge purge_credits "
     "get_pages keep_page reserve spend tell_trouble clear_trouble list_troubles "
     "find_object touch_object begin_object end_object lose_object stale_objects forget_objects"
 )
