@@ -132,7 +132,7 @@ def _echo_workers(report: CycleReport) -> None:
             v.verdict.value,
             ", ".join(v.session.queues),
             f"{v.session.busy}/{v.session.slots}",
-            f"{v.session.host}:{v.session.pid}",
+            f"{v.session.host}:{v.session.pid}" if v.session.pid else "-",
             v.evidence,
         )
         for v in report.diagnosis.verdicts
