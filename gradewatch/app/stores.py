@@ -39,6 +39,8 @@ def own_store(settings: Settings, *, to_open: bool = True) -> Store:
         return SqliteStore(rest.removeprefix("/"), timeout=settings.store.timeout)
     if scheme == "postgresql":
         return _postgres(settings)
+    if scheme in ("mongodb", "mongodb+srv"):
+        return _mongo(settings)
     if scheme in ("https", "http"):
         return _supabase(settings, to_open)
     raise ConfigError([f"store.url: no store for {scheme}:// in this version"])
@@ -53,6 +55,19 @@ def _postgres(settings: Settings) -> Store:
         ) from error
     try:
         return PostgresStore(settings.store.url, timeout=settings.store.timeout)
+    except ValueError as error:
+        raise ConfigError([f"store.url: {error}"]) from error
+
+
+def _mongo(settings: Settings) -> Store:
+    try:
+        from gradewatch.stores.mongo import MongoStore
+    except ImportError as error:
+        raise ConfigError(
+            [f"store.url: MongoDB needs a library ({error}): run pip install 'gradewatch[mongo]'"]
+        ) from error
+    try:
+        return MongoStore(settings.store.url, timeout=settings.store.timeout)
     except ValueError as error:
         raise ConfigError([f"store.url: {error}"]) from error
 
