@@ -32,6 +32,7 @@ class Behaviour:
     by_content: Counter[Any] = field(default_factory=Counter)
     seen: list[Any] = field(default_factory=list)
     down_after: int | None = None  # so many good answers, and it is down, until somebody sets the mode
+    down_checks: str | None = None  # what free checks meet then (None: the same)
     went_down: asyncio.Event = field(default_factory=asyncio.Event)
 
     def enter(self, content: Any) -> str:
@@ -41,7 +42,7 @@ class Behaviour:
         self.in_flight += 1
         self.peak = max(self.peak, self.in_flight)
         if self.down_after is not None and self.answered >= self.down_after:
-            self.down_after, self.mode, self.check_mode = None, "503", None
+            self.down_after, self.mode, self.check_mode = None, "503", self.down_checks
             self.went_down.set()
         if self.most is not None and self.in_flight > self.most:
             self.refused += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -101,6 +102,10 @@ class Kit:
     def set(self, **changes: Any) -> None:
         """Change settings of the worker."""
         self.settings = replace(self.settings, worker=replace(self.settings.worker, **changes))
+
+    def tell_papers_apart(self) -> None:
+        """Write on each paper what it is, so that both fakes count its calls by themselves."""
+        self.google.text = lambda content, number: f"{GOOD}\nPaper {hashlib.sha256(content).hexdigest()[:12]}"
 
     @asynccontextmanager
     async def worker(self) -> AsyncIterator[Worker]:

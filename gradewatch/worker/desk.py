@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +11,9 @@ from gradewatch.model import PageText
 from gradewatch.ports import Grader, Ocr
 from gradewatch.worker.page import Page
 from gradewatch.worker.rubric import Rubric
+
+Aside = Callable[[], None]
+"""Lets another paper begin while this one waits for long; may be called any number of times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +29,11 @@ class Desk(Protocol):
 
     batch: int
 
-    async def read(self, path: Path, pages: Sequence[Page]) -> list[PageText]:
+    async def read(self, path: Path, pages: Sequence[Page], aside: Aside) -> list[PageText]:
         """One text for each of these pages of the paper at `path`, in order. All have images. Raises PaperError."""
         ...
 
-    async def grade(self, text: str, rubric: Rubric, confidence: float) -> Graded:
+    async def grade(self, text: str, rubric: Rubric, confidence: float, aside: Aside) -> Graded:
         """Raises PaperError."""
         ...
 
@@ -47,10 +50,10 @@ class PlainDesk:
     def __init__(self, ocr: Ocr, grader: Grader) -> None:
         self._ocr, self._grader = ocr, grader
 
-    async def read(self, path: Path, pages: Sequence[Page]) -> list[PageText]:
+    async def read(self, path: Path, pages: Sequence[Page], aside: Aside) -> list[PageText]:
         return await read_plainly(self._ocr, pages)
 
-    async def grade(self, text: str, rubric: Rubric, confidence: float) -> Graded:
+    async def grade(self, text: str, rubric: Rubric, confidence: float, aside: Aside) -> Graded:
         return Graded(await self._grader.grade(text, rubric, confidence), self._grader.name)
 
     async def close(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,13 @@ from gradewatch.errors import GradewatchError, PaperError
 from gradewatch.model import JobError, PageText, PaperRef, PaperResult
 from gradewatch.ports import Grader, Ocr
 from gradewatch.worker.context import Handler, JobContext
-from gradewatch.worker.desk import Desk, PlainDesk
+from gradewatch.worker.desk import Aside, Desk, PlainDesk
 from gradewatch.worker.page import Page
 from gradewatch.worker.papers import open_paper
 from gradewatch.worker.payload import GRADE, GradePayload, build_payload
 from gradewatch.worker.room import Room
 from gradewatch.worker.rubric import Rubric, total
+from gradewatch.worker.seats import Seats
 
 __all__ = ["GRADE", "GradePayload", "build_payload", "grade_paper", "make_desk_handler", "make_grade_handler"]
 
@@ -74,17 +75,18 @@ async def grade_paper(
     path: Path, name: str, index: int, rubric: Rubric, *, ocr: Ocr, grader: Grader, settings: WorkerSettings
 ) -> PaperResult:
     """`grade_at` by one reader and one grader."""
-    return await grade_at(PlainDesk(ocr, grader), Room(MAX_PAGES), path, name, index, rubric, settings)
+    desk, room = PlainDesk(ocr, grader), Room(MAX_PAGES)
+    return await grade_at(desk, room, path, name, index, rubric, settings, aside=lambda: None)
 
 
 async def grade_at(
-    desk: Desk, room: Room, path: Path, name: str, index: int, rubric: Rubric, settings: WorkerSettings
+    desk: Desk, room: Room, path: Path, name: str, index: int, rubric: Rubric, settings: WorkerSettings, *, aside: Aside
 ) -> PaperResult:
     """Read and grade one file. Never raises for the paper's sake: an unreadable one comes back as "failed" with the
     error, a blank one as "needs_review" with no marks. Cancellable between pages."""
     try:
-        reading = await _read(path, desk, room, settings)
-        graded = await desk.grade(reading.text, rubric, reading.confidence)
+        reading = await _read(path, desk, room, settings, aside)
+        graded = await desk.grade(reading.text, rubric, reading.confidence, aside)
         questions = [dict(result) for result in graded.questions]
     except PaperError as fault:
         return _failed(index, name, rubric, fault.code, str(fault))
@@ -98,7 +100,7 @@ async def grade_at(
     return _result(index, name, rubric, reading, questions, graded.source)
 
 
-async def _read(path: Path, desk: Desk, room: Room, settings: WorkerSettings) -> _Reading:
+async def _read(path: Path, desk: Desk, room: Room, settings: WorkerSettings, aside: Aside) -> _Reading:
     """Batches of pages are read while the next ones are drawn, as far as there is room for them."""
     reading = _Reading()
     async with first_error(), asyncio.TaskGroup() as group, room.opening, open_paper(path, settings) as pages:
@@ -112,7 +114,7 @@ async def _read(path: Path, desk: Desk, room: Room, settings: WorkerSettings) ->
                 raise
             room.give(places - len(batch))
             if batch:
-                group.create_task(_read_batch(path, desk, room, reading, batch))
+                group.create_task(_read_batch(path, desk, room, reading, batch, aside))
     reading.finish()
     return reading
 
@@ -135,9 +137,11 @@ async def _batch(
     return batch, at, True
 
 
-async def _read_batch(path: Path, desk: Desk, room: Room, reading: _Reading, batch: Mapping[int, Page]) -> None:
+async def _read_batch(
+    path: Path, desk: Desk, room: Room, reading: _Reading, batch: Mapping[int, Page], aside: Aside
+) -> None:
     try:
-        texts = await desk.read(path, list(batch.values()))
+        texts = await desk.read(path, list(batch.values()), aside)
         for at, text in zip(batch, texts, strict=True):
             reading.set(at, text)
     finally:
@@ -177,14 +181,15 @@ def make_grade_handler(ocr: Ocr, grader: Grader) -> Handler:
 def make_desk_handler(desk_for: Callable[[JobContext], Desk], *, papers: int, pages: int = MAX_PAGES) -> Handler:
     """The handler of GRADE jobs. A bad paper never fails the job; papers that an earlier attempt has checkpointed are
     not graded again. At most `papers` are in work at once and `pages` in memory, over all jobs of this process, but for
-    one paper at a time in each job where `papers` is 1.
+    one paper at a time in each job where `papers` is 1. Papers that step aside to wait come on top of these.
 
     The handler raises PayloadError for a payload of the wrong shape, and Conflict when the claim is lost.
     """
     room = Room(pages)
-    seats = asyncio.Semaphore(papers) if papers > 1 else nullcontext()
+    shared = Seats(papers)
 
     async def grade_job(ctx: JobContext) -> Mapping[str, Any]:
+        seats = shared if papers > 1 else Seats(1)
         payload = GradePayload.parse(ctx.job.payload)
         count = len(payload.papers)
         results = {saved.index: saved for saved in await ctx.saved_papers() if 0 <= saved.index < count}
@@ -194,17 +199,23 @@ def make_desk_handler(desk_for: Callable[[JobContext], Desk], *, papers: int, pa
 
         async def work() -> None:
             for index, ref in todo:
-                async with seats:
-                    result = await _grade(ctx, desk, room, ref, index, payload.rubric)
+                async with seats.take(another) as seat:
+                    result = await _grade(ctx, desk, room, ref, index, payload.rubric, seat.leave)
                     await ctx.save_paper(result)
                     results[index] = result
                 log.info("paper graded", job=ctx.job.id, index=index, name=ref.name, status=result.status)
                 await ctx.progress(len(results), count, f"{len(results)} of {count} papers graded")
+                if seat.left:
+                    return  # another goes on with the next papers
 
         try:
             async with first_error(), asyncio.TaskGroup() as group:
-                for _ in range(papers):
+
+                def another() -> None:
                     group.create_task(work())
+
+                for _ in range(papers):
+                    another()
         finally:
             await desk.close()
         return summary([results[index] for index in range(count)])
@@ -212,10 +223,12 @@ def make_desk_handler(desk_for: Callable[[JobContext], Desk], *, papers: int, pa
     return grade_job
 
 
-async def _grade(ctx: JobContext, desk: Desk, room: Room, ref: PaperRef, index: int, rubric: Rubric) -> PaperResult:
+async def _grade(
+    ctx: JobContext, desk: Desk, room: Room, ref: PaperRef, index: int, rubric: Rubric, aside: Aside
+) -> PaperResult:
     try:
         async with ctx.paper(ref) as path:
-            return await grade_at(desk, room, path, ref.name, index, rubric, ctx.settings)
+            return await grade_at(desk, room, path, ref.name, index, rubric, ctx.settings, aside=aside)
     except PaperError as fault:  # the file itself is not where it was put
         return _failed(index, ref.name, rubric, fault.code, str(fault))
 

@@ -16,7 +16,7 @@ from gradewatch.worker.providers import waiting
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A minute of waiting in a second."""
-    monkeypatch.setattr(gates.Gate.__init__, "__kwdefaults__", {"first": 0.05, "longest": 0.4})
+    monkeypatch.setattr(gates.Gate.__init__, "__kwdefaults__", {"first": 0.05, "longest": 0.4, "rests": (0.1, 2.0)})
     monkeypatch.setattr(waiting.Waiting.__init__, "__kwdefaults__", {"tick": 0.1})
     monkeypatch.setattr(waiting, "SHORTEST", 0.02)
 
@@ -29,6 +29,7 @@ DOWN = ["503", "500", "reset", "html", "truncated"]
 async def test_an_outage_costs_no_paper_and_at_most_one_call_more_for_each(kit: Kit, provider: str, mode: str) -> None:
     fake = getattr(kit, provider)
     kit.set(papers=4)
+    kit.tell_papers_apart()
     job_id = await kit.submit(kit.scans(12))
     async with kit.worker():
         await until(lambda: fake.answered >= 4, "some papers are through")
@@ -45,7 +46,8 @@ async def test_an_outage_costs_no_paper_and_at_most_one_call_more_for_each(kit: 
     assert marks(papers) == [5.0] * 12
     assert {paper.status for paper in papers.values()} == {"graded"}
     assert fake.calls <= 12 + 4, "only what was in flight was asked twice"
-    assert max(fake.by_content.values()) <= (2 if provider == "google" else fake.calls)
+    assert len(fake.by_content) == 12
+    assert max(fake.by_content.values()) <= 2
     assert await kit.store.troubles() == []
 
 
@@ -71,19 +73,41 @@ async def test_a_call_that_hangs_is_really_cancelled_with_its_job(kit: Kit, prov
     await until(lambda: fake.in_flight == 0 and fake.cancelled == 1, "the server sees it go")
 
 
-async def test_a_partial_outage_does_not_hammer(kit: Kit) -> None:
-    """The free check passes, and what is paid for fails: the tries go round."""
+@pytest.mark.parametrize("mode", ["503", "reset", "429", "402", "403"])
+@pytest.mark.parametrize("provider", ["groq", "google"])
+async def test_a_partial_outage_costs_no_paper_more_than_one_call(kit: Kit, provider: str, mode: str) -> None:
+    """The free check passes, and what is paid for fails: papers that have not failed yet find out when it is over."""
+    fake = getattr(kit, provider)
     kit.set(papers=4)
-    kit.groq.mode, kit.groq.check_mode = "503", "ok"
+    kit.tell_papers_apart()
+    job_id = await kit.submit(kit.scans(20))
     async with kit.worker():
-        job_id = await kit.submit(kit.scans(4))
-        await kit.status(job_id, "waiting for groq")
-        await asyncio.sleep(1.0)
-        calls = kit.groq.calls
-        kit.groq.mode = "ok"
+        await until(lambda: fake.answered >= 4, "some papers are through")
+        fake.mode, fake.check_mode = mode, "ok"
+        before = fake.calls
+        await kit.status(job_id, "waiting for " + ("groq" if provider == "groq" else "vision"))
+        await until(lambda: fake.calls >= before + 4 + 3, "those in flight failed, and three tries")
+        assert fake.calls - before <= len(fake.by_content), "no paper twice"
+        fake.mode = "ok"
         papers = await kit.done(job_id)
-    assert marks(papers) == [5.0] * 4
-    assert calls <= 4 + 1.0 / 0.2 + 4
+    assert marks(papers) == [5.0] * 20
+    assert len(fake.by_content) == 20
+    assert max(fake.by_content.values()) <= 2
+    assert await kit.store.troubles() == []
+
+
+@pytest.mark.parametrize("provider", ["groq", "google"])
+async def test_a_lone_paper_tries_once_itself_and_then_rests(kit: Kit, provider: str) -> None:
+    fake = getattr(kit, provider)
+    fake.mode, fake.check_mode = "503", "ok"
+    async with kit.worker():
+        job_id = await kit.submit(kit.scans(1))
+        await until(lambda: fake.calls >= 2, "it has tried")
+        began = asyncio.get_running_loop().time()
+        fake.mode = "ok"
+        await kit.done(job_id)
+    assert asyncio.get_running_loop().time() - began > 1.5
+    assert fake.calls == 3
 
 
 async def test_one_request_that_fails_while_others_pass_is_blamed_itself(kit: Kit) -> None:

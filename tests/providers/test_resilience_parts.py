@@ -10,9 +10,10 @@ import pytest
 
 from gradewatch.worker.providers.classify import http_fault, seconds_of, words
 from gradewatch.worker.providers.faults import Kind, NotNow, ProviderFault
-from gradewatch.worker.providers.gate import Gate
+from gradewatch.worker.providers.gate import Asking, Gate
 from gradewatch.worker.providers.limiter import HOPE, Limiter
 from gradewatch.worker.room import Room
+from gradewatch.worker.seats import MOST_ASIDE, Seats
 
 AWAY = ProviderFault(Kind.UNAVAILABLE, "503")
 
@@ -84,24 +85,68 @@ class Silent:
         self.told.append(why)
 
 
-def gate_of(check, **more) -> tuple[Gate, object]:  # type: ignore[no-untyped-def]
+def gate_of(check) -> tuple[Gate, object]:  # type: ignore[no-untyped-def]
     from gradewatch.worker.providers.waiting import Waiting
 
-    return Gate("groq", check, rng=random.Random(1), first=0.02, longest=0.05, **more), Waiting(Silent())  # type: ignore[arg-type]
+    gate = Gate("groq", check, rng=random.Random(1), first=0.02, longest=0.05, rests=(0.02, 9.0))
+    return gate, Waiting(Silent())  # type: ignore[arg-type]
+
+
+def fail(gate: Gate, times: int, fault: ProviderFault = AWAY) -> None:
+    for asking in [Asking() for _ in range(times)]:
+        with gate.sending(asking):
+            gate.failed(asking, fault)
+
+
+def succeed(gate: Gate) -> None:
+    asking = Asking()
+    with gate.sending(asking):
+        gate.succeeded(asking)
+
+
+async def passes() -> None:
+    """A check."""
 
 
 async def test_three_failures_in_a_row_shut_it_and_a_success_between_does_not() -> None:
-    async def check() -> None: ...
-
-    gate, _ = gate_of(check)
-    for fault in (AWAY, AWAY):
-        gate.failed(fault)
-    gate.succeeded()
-    for fault in (AWAY, AWAY):
-        gate.failed(fault)
+    gate, _ = gate_of(passes)
+    fail(gate, 2)
+    succeed(gate)
+    fail(gate, 2)
     assert not gate.shut
-    gate.failed(AWAY)
+    fail(gate, 1)
     assert gate.shut
+
+
+async def test_what_was_sent_before_a_failure_proves_nothing_of_the_time_after_it() -> None:
+    gate, _ = gate_of(passes)
+    before = Asking()
+    with gate.sending(before):
+        fail(gate, 3)
+        gate.succeeded(before)
+    assert (gate.shut, gate.good) == (True, False)
+    succeed(gate)
+    assert (gate.shut, gate.good) == (False, True)
+
+
+async def test_being_refused_among_others_does_not_shut_it_and_being_refused_alone_does() -> None:
+    gate, _ = gate_of(passes)
+    crowded = ProviderFault(Kind.RATE_LIMITED, "429")
+    other = Asking()
+    with gate.sending(other):
+        fail(gate, 5, crowded)
+        assert not gate.shut
+        gate.succeeded(other)
+    fail(gate, 1, crowded)
+    assert gate.shut
+
+
+async def pass_(gate: Gate, waiting: object, asking: Asking, tries: list[tuple[bool, int]]) -> None:
+    async with gate.passage(asking, waiting, patient=True, aside=lambda: None) as trial:  # type: ignore[arg-type]
+        tries.append((trial, asking.failures))
+        with gate.sending(asking):
+            await asyncio.sleep(0.01)
+            gate.succeeded(asking)
 
 
 async def test_one_at_a_time_tries_and_its_success_lets_all_in() -> None:
@@ -114,19 +159,56 @@ async def test_one_at_a_time_tries_and_its_success_lets_all_in() -> None:
             raise AWAY
 
     gate, waiting = gate_of(check)
-    for _ in range(3):
-        gate.failed(AWAY)
-    tries: list[bool] = []
-
-    async def pass_() -> None:
-        async with gate.passage(waiting, patient=True) as trial:  # type: ignore[arg-type]
-            tries.append(trial)
-            await asyncio.sleep(0.01)
-            gate.succeeded()
-
-    await asyncio.gather(*(pass_() for _ in range(20)))
-    assert sorted(tries) == [False] * 19 + [True]
+    fail(gate, 3)
+    tries: list[tuple[bool, int]] = []
+    await asyncio.gather(*(pass_(gate, waiting, Asking(), tries) for _ in range(20)))
+    assert sorted(tries) == [(False, 0)] * 19 + [(True, 0)]
     assert checks == 3
+
+
+async def test_who_has_not_failed_tries_before_those_who_have() -> None:
+    gate, waiting = gate_of(passes)
+    fail(gate, 3)
+    tries: list[tuple[bool, int]] = []
+    failed = [Asking(failures=2), Asking(failures=1), Asking(failures=1)]
+    await asyncio.gather(*(pass_(gate, waiting, asking, tries) for asking in [*failed, Asking()]))
+    assert tries[0] == (True, 0)
+    assert [trial for trial, _ in tries[1:]] == [False] * 3
+
+
+async def test_one_that_failed_rests_before_it_tries_itself() -> None:
+    gate, waiting = gate_of(passes)
+    asking = Asking()
+    with gate.sending(asking):
+        gate.failed(asking, AWAY)
+    assert not gate.open_to(asking)
+    assert gate.open_to(Asking())
+    began = asyncio.get_running_loop().time()
+    tries: list[tuple[bool, int]] = []
+    await pass_(gate, waiting, asking, tries)
+    assert tries == [(True, 1)]
+    assert asyncio.get_running_loop().time() - began >= 0.02
+
+
+async def test_a_try_that_is_cancelled_gives_its_turn_to_the_next() -> None:
+    gate, waiting = gate_of(passes)
+    fail(gate, 3)
+
+    async def hang() -> None:
+        async with gate.passage(Asking(), waiting, patient=True, aside=lambda: None) as trial:  # type: ignore[arg-type]
+            assert trial
+            began.set()
+            await asyncio.Event().wait()
+
+    began = asyncio.Event()
+    first = asyncio.create_task(hang())
+    await began.wait()
+    tries: list[tuple[bool, int]] = []
+    second = asyncio.create_task(pass_(gate, waiting, Asking(), tries))
+    await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.wait_for(second, 5)
+    assert tries == [(True, 0)]
 
 
 async def test_who_has_somewhere_else_to_go_does_not_wait() -> None:
@@ -134,11 +216,30 @@ async def test_who_has_somewhere_else_to_go_does_not_wait() -> None:
         raise AWAY
 
     gate, waiting = gate_of(check)
-    for _ in range(3):
-        gate.failed(AWAY)
+    fail(gate, 3)
     with pytest.raises(NotNow, match="503"):
-        async with gate.passage(waiting, patient=False):  # type: ignore[arg-type]
+        async with gate.passage(Asking(), waiting, patient=False, aside=lambda: None):  # type: ignore[arg-type]
             raise AssertionError("it is shut")
+
+
+async def test_a_paper_that_waits_for_long_lets_others_begin_as_far_as_there_is_room_to_stand() -> None:
+    seats, begun = Seats(1), 0
+
+    def another() -> None:
+        nonlocal begun
+        begun += 1
+
+    async with AsyncExitStack() as stack:
+        for _ in range(MOST_ASIDE):
+            seat = await stack.enter_async_context(seats.take(another))
+            seat.leave()
+            seat.leave()
+        last = await stack.enter_async_context(seats.take(another))
+        last.leave()
+        assert (begun, last.left, seats.free.locked()) == (MOST_ASIDE, False, True)
+    assert (seats.aside, seats.free.locked()) == (0, False)
+    await seats.free.acquire()
+    assert seats.free.locked(), "one place, as in the beginning"
 
 
 async def test_room_is_given_in_turn_and_never_in_part() -> None:

@@ -17,7 +17,7 @@ from gradewatch.errors import PaperError
 from gradewatch.model import PageText
 from gradewatch.ports import Grader, Ocr
 from gradewatch.worker.context import JobContext
-from gradewatch.worker.desk import Graded, read_plainly
+from gradewatch.worker.desk import Aside, Graded, read_plainly
 from gradewatch.worker.page import Page
 from gradewatch.worker.providers.faults import BudgetSpent, NotNow, ProviderFault
 from gradewatch.worker.providers.line import Customer
@@ -67,26 +67,29 @@ class ChainDesk:
         self._readers, self._graders, self._memory, self._remote = readers, graders, memory, remote
         self._waiting = Waiting(ctx)
 
-    async def read(self, path: Path, pages: Sequence[Page]) -> list[PageText]:
-        return await self._first(self._readers, lambda reader, customer: self._read(reader, path, pages, customer))
+    async def read(self, path: Path, pages: Sequence[Page], aside: Aside) -> list[PageText]:
+        async def by(reader: Any, customer: Customer) -> list[PageText]:
+            return await self._read(reader, path, pages, customer)
 
-    async def grade(self, text: str, rubric: Rubric, confidence: float) -> Graded:
+        return await self._first(self._readers, by, aside)
+
+    async def grade(self, text: str, rubric: Rubric, confidence: float, aside: Aside) -> Graded:
         async def by(grader: Any, customer: Customer) -> Graded:
             more = (customer,) if grader.name in self._remote else ()
             return Graded(await grader.grade(text, rubric, confidence, *more), grader.name)
 
-        return await self._first(self._graders, by)
+        return await self._first(self._graders, by, aside)
 
     async def close(self) -> None:
         await self._waiting.close()
 
-    async def _first(self, chain: Sequence[Any], ask: Callable[[Any, Customer], Awaitable[T]]) -> T:
+    async def _first(self, chain: Sequence[Any], ask: Callable[[Any, Customer], Awaitable[T]], aside: Aside) -> T:
         """What the first of the chain gives that can. Raises PaperError when the last of it cannot."""
         for at, each in enumerate(chain):
             last = at == len(chain) - 1
             while True:
                 try:
-                    return await ask(each, Customer(self._job_id, self._waiting, patient=last))
+                    return await ask(each, Customer(self._job_id, self._waiting, aside, patient=last))
                 except (ProviderFault, NotNow, BudgetSpent) as fault:
                     if last and isinstance(fault, BudgetSpent) and fault.scope == "day":
                         await self._next_day(fault)

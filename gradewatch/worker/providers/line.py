@@ -1,35 +1,33 @@
 """The one way to a provider: deadline, retries, breaker, adaptive concurrency, budget and metrics, for every call.
 
-The SDKs' own retries are off. Retrying is tenacity's; who may ask, and when, the gate's; how many at once, the
-limiter's.
+The SDKs' own retries are off. What is retried is said here, by tenacity; who may ask, and when, by the gate; how many
+at once, by the limiter.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import structlog
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from gradewatch.metrics.local import ProviderMetrics
 from gradewatch.model import Code, CredentialFacts
 from gradewatch.worker.providers.faults import WAITS, Kind, NotNow, ProviderFault
-from gradewatch.worker.providers.gate import Gate
+from gradewatch.worker.providers.gate import Asking, Gate
 from gradewatch.worker.providers.limiter import Limiter
 from gradewatch.worker.providers.memory import Memory
-from gradewatch.worker.providers.waiting import Waiting
+from gradewatch.worker.providers.waiting import Waiting, now
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 MALFORMED_TRIES = 3  # of one request whose answers make no sense
 BLAMED_AFTER = 4  # failures of one request while others were answered: then it is the request
-BACKOFF = wait_random_exponential(multiplier=0.25, max=10.0)  # full jitter, in seconds
 TELL_EVERY = 10.0  # seconds between two tellings of the same trouble
 LASTS = 30.0  # seconds beyond the wait for which a trouble is believed without being told again
 
@@ -50,11 +48,22 @@ class Answer(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """For whom a call is made. An impatient one has another provider to turn to."""
+    """For whom a call is made. An impatient one has another provider to turn to. `aside` lets other papers begin while
+    this one waits."""
 
     job_id: str
     waiting: Waiting
+    aside: Callable[[], None]
     patient: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """The trouble that the watch was told of last, when, and until when it believes it."""
+
+    code: Code
+    at: float
+    until: float
 
 
 class Line:
@@ -74,11 +83,11 @@ class Line:
         rng: random.Random,
     ) -> None:
         self.provider, self._variable = provider, variable
-        self.limiter = Limiter(most)
+        self.limiter = Limiter(most, mono=now)
         self.gate = Gate(provider, self._checked(check), rng=rng)
         self._memory, self._metrics, self._timeout = memory, metrics, timeout
         self._answered = 0
-        self._told: tuple[Code, float] | None = None
+        self._told: _Told | None = None
 
     async def call(self, customer: Customer, tokens: int, send: Callable[[], Awaitable[Answer[T]]]) -> T:
         """What `send` gives, however long the provider makes us wait; `tokens` is what it may take at most.
@@ -86,7 +95,7 @@ class Line:
         Raises ProviderFault where this request cannot be answered, NotNow where an impatient customer had better turn
         to another provider, BudgetSpent before anything that is not allowed is asked.
         """
-        answered = self._answered
+        answered, asking = self._answered, Asking()
         malformed = failures = 0
 
         def pointless(state: RetryCallState) -> bool:
@@ -98,37 +107,40 @@ class Line:
             failures += fault.kind is Kind.UNAVAILABLE
             return malformed >= MALFORMED_TRIES or (failures >= BLAMED_AFTER and self._answered > answered)
 
-        tries = AsyncRetrying(retry=retry_if_exception(_worth_a_try), stop=pointless, wait=BACKOFF, reraise=True)
-        async for attempt in tries:
+        async for attempt in AsyncRetrying(retry=retry_if_exception(_worth_a_try), stop=pointless, reraise=True):
             with attempt:
-                return await self._once(customer, tokens, send, again=attempt.retry_state.attempt_number > 1)
+                return await self._once(customer, asking, tokens, send)
         raise AssertionError("tenacity ends by returning or raising")
 
     async def _once(
-        self, customer: Customer, tokens: int, send: Callable[[], Awaitable[Answer[T]]], *, again: bool
+        self, customer: Customer, asking: Asking, tokens: int, send: Callable[[], Awaitable[Answer[T]]]
     ) -> T:
+        gate = self.gate
         while True:
-            async with self.gate.passage(customer.waiting, patient=customer.patient) as trial:
-                if again and not trial and self.gate.doubtful:
-                    await self.gate.check()
-                async with self.limiter.slot():
-                    if trial or not (self.gate.shut or self.gate.seconds_left):
-                        return await self._send(customer, tokens, send)
+            async with (
+                gate.passage(asking, customer.waiting, patient=customer.patient, aside=customer.aside) as trial,
+                self.limiter.slot(),
+            ):
+                if trial or gate.open_to(asking):
+                    await self._memory.reserve(customer.job_id, tokens)
+                    with gate.sending(asking):
+                        return await self._send(customer, asking, tokens, send)
 
-    async def _send(self, customer: Customer, tokens: int, send: Callable[[], Awaitable[Answer[T]]]) -> T:
-        await self._memory.reserve(customer.job_id, tokens)
+    async def _send(
+        self, customer: Customer, asking: Asking, tokens: int, send: Callable[[], Awaitable[Answer[T]]]
+    ) -> T:
         took = (0, 0)
-        began = time.perf_counter()
+        began = now()
         try:
             answer = await self._bounded(send)
             took = (answer.tokens_in, answer.tokens_out)
             self._count("ok", began, took)
-            await self._worked()
+            await self._worked(asking)
             return answer.value
         except ProviderFault as fault:
             took = fault.took
             self._count(_outcome(fault), began, took)
-            await self._failed(fault)
+            await self._failed(asking, fault)
             raise
         finally:
             await asyncio.shield(self._memory.settle(customer.job_id, sum(took) - tokens))
@@ -146,43 +158,43 @@ class Line:
             try:
                 await self._bounded(check)
             except ProviderFault as fault:
-                await self._tell(fault)
+                await self._tell(fault, self.gate.seconds_left)
                 raise
 
         return checked
 
-    async def _worked(self) -> None:
+    async def _worked(self, asking: Asking) -> None:
         self._answered += 1
         self.limiter.succeeded()
-        self.gate.succeeded()
-        if self._told is not None and not self.gate.seconds_left:
+        self.gate.succeeded(asking)
+        if self._told is not None and self.gate.good and not self.gate.seconds_left:
             self._told = None
             log.info("provider works again", provider=self.provider)
             await self._memory.clear(self.provider)
 
-    async def _failed(self, fault: ProviderFault) -> None:
+    async def _failed(self, asking: Asking, fault: ProviderFault) -> None:
         if fault.kind not in WAITS:
-            self.gate.succeeded()  # it is there, and it answered
+            self.gate.succeeded(asking)  # it is there, and it answered
             return
         if fault.kind is Kind.RATE_LIMITED:
             self.limiter.turned_away()
-        self.gate.failed(fault)
-        await self._tell(fault)
+        self.gate.failed(asking, fault)
+        await self._tell(fault, max(self.gate.seconds_left, asking.rests_until - now()))
 
-    async def _tell(self, fault: ProviderFault) -> None:
-        """To the log when it is new, and to the watch for as long as it lasts."""
-        code = CODES.get(fault.kind)
-        now = time.monotonic()
-        if code is None or (self._told and self._told[0] is code and now - self._told[1] < TELL_EVERY):
+    async def _tell(self, fault: ProviderFault, wait: float) -> None:
+        """To the log when it is new, and to the watch for as long as it lasts; nobody asks again for `wait` seconds."""
+        code, told = CODES.get(fault.kind), self._told
+        until = now() + max(fault.retry_after or 0.0, wait) + LASTS
+        if code is None or (told and told.code is code and now() - told.at < TELL_EVERY and until <= told.until):
             return
-        if self._told is None or self._told[0] is not code:
+        if told is None or told.code is not code:
             log.warning("provider in trouble", provider=self.provider, kind=fault.kind.value, error=str(fault))
-        self._told = (code, now)
+        self._told = _Told(code, now(), until)
         fact = CredentialFacts(self._variable, self.provider, code, str(fault), fault.fix)
-        await self._memory.tell(fact, max(fault.retry_after or 0.0, self.gate.seconds_left) + LASTS)
+        await self._memory.tell(fact, until - now())
 
     def _count(self, outcome: str, began: float, took: tuple[int, int]) -> None:
-        seconds = time.perf_counter() - began
+        seconds = now() - began
         self._metrics.request(self.provider, outcome, seconds, tokens_in=took[0], tokens_out=took[1])
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -14,6 +13,11 @@ TICK = 1.0  # seconds between two credits of one wait: what a watch may be behin
 SHORTEST = 0.2  # seconds: a shorter wait is not worth a word
 
 Why = Callable[[], str]
+
+
+def now() -> float:
+    """The loop's clock, in seconds: monotonic, and that by which its timers go."""
+    return asyncio.get_running_loop().time()
 
 
 class Waiting:
@@ -29,14 +33,14 @@ class Waiting:
     @property
     def seconds(self) -> float:
         """What this job has waited in all."""
-        return self._credited + (time.monotonic() - self._since if self._whys else 0.0)
+        return self._credited + (now() - self._since if self._whys else 0.0)
 
     @asynccontextmanager
     async def on(self, why: Why) -> AsyncIterator[None]:
         """The length of this context is a wait for what `why` says; it is asked anew at each telling."""
         key = object()
         if not self._whys:
-            self._since = time.monotonic()
+            self._since = now()
         self._whys[key] = why
         if self._telling is None:
             self._telling = asyncio.create_task(self._tell())
