@@ -68,6 +68,44 @@ def test_postgresql_under_each_of_its_names(tmp_path: Path, scheme: str) -> None
     assert result.require().store.url == "postgresql://u:p@h:5432/db?sslmode=require"
 
 
+@pytest.mark.parametrize(
+    ("url", "final"),
+    [
+        ("https://ref.supabase.co", "https://ref.supabase.co"),
+        ("HTTPS://ref.supabase.co/", "https://ref.supabase.co"),
+        ("https://ref.supabase.co/rest/v1/", "https://ref.supabase.co"),
+        ("https://api.school.example:8443", "https://api.school.example:8443"),
+        ("http://127.0.0.1:54321", "http://127.0.0.1:54321"),
+        ("http://localhost:54321/", "http://localhost:54321"),
+        ("http://[::1]:54321", "http://[::1]:54321"),
+    ],
+)
+def test_a_supabase_project(tmp_path: Path, url: str, final: str) -> None:
+    result = load(environ={"SUPABASE_URL": url, "SUPABASE_SERVICE_ROLE_KEY": "sb_secret_x"}, cwd=tmp_path)
+    assert (result.require().store.url, result.warnings) == (final, ())
+
+
+@pytest.mark.parametrize(
+    ("environ", "part"),
+    [
+        ({}, "SUPABASE_SERVICE_ROLE_KEY is not set: copy the secret key"),
+        ({"SUPABASE_SERVICE_ROLE_KEY": " "}, "SUPABASE_SERVICE_ROLE_KEY is not set: copy the secret key"),
+        ({"SUPABASE_ANON_KEY": "eyJanon"}, "is not set; SUPABASE_ANON_KEY is, but row-level security hides every row"),
+    ],
+)
+def test_a_supabase_project_without_its_key_is_doubtful(tmp_path: Path, environ: dict[str, str], part: str) -> None:
+    """And no error: `gradewatch migrate --print` needs none."""
+    result = load(environ={"SUPABASE_URL": "https://ref.supabase.co"} | environ, cwd=tmp_path)
+    assert result.errors == ()
+    (warning,) = result.warnings
+    assert part in warning
+    assert "eyJanon" not in warning
+
+
+def test_a_key_is_asked_for_by_no_other_store(tmp_path: Path) -> None:
+    assert load(environ={"SUPABASE_ANON_KEY": "eyJanon"}, cwd=tmp_path).warnings == ()
+
+
 def test_of_several_the_first_wins_with_a_warning(tmp_path: Path) -> None:
     environ = {"DATABASE_URL": "sqlite:///app.db", "MONGO_URL": "mongodb://h/db", "SUPABASE_URL": ""}
     result = load(environ=environ, cwd=tmp_path)
@@ -104,6 +142,13 @@ def test_beside_a_settings_file_they_choose_nothing_and_it_is_said(tmp_path: Pat
         ("mongodb://h/a.b", "a database's name"),
         ("mongo://h/db", "did you mean mongodb?"),
         ("postgesql://h/db", "did you mean postgresql?"),
+        ("http://ref.supabase.co", "unencrypted"),
+        ("http://127.0.0.1.evil.example", "unencrypted"),
+        ("https://", "API URL of a Supabase project"),
+        ("https://key@ref.supabase.co", "without a key"),
+        ("https://ref.supabase.co?apikey=eyJ", "without a key"),
+        ("https://ref.supabase.co/auth/v1", "without a key, a path"),
+        ("https://supabase.com/dashboard/project/ref", "the dashboard's address"),
     ],
 )
 def test_a_url_that_cannot_be_used(tmp_path: Path, url: str, part: str) -> None:

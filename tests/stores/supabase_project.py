@@ -140,7 +140,7 @@ class SupabaseProject:
     def __init__(self, database: Server, name: str, *, migrated: bool = True) -> None:
         self.server, self.database = database, name
         program()  # skips before anything is made
-        if not database.sql("SELECT FROM pg_roles WHERE rolname = 'authenticator'"):
+        if not database.sql("SELECT 1 FROM pg_roles WHERE rolname = 'authenticator'"):
             database.sql(_ROLES)
         database.sql(f"CREATE DATABASE {name} OWNER {OWNER}")
         database.sql(_DATABASE, name)
