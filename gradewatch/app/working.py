@@ -14,6 +14,7 @@ from gradewatch.config import Settings
 from gradewatch.http.port import reserve, url_of
 from gradewatch.metrics.worker import WorkerMetrics
 from gradewatch.platforms.identity import Identity
+from gradewatch.platforms.notify import Notifier, notifying
 from gradewatch.platforms.orphans import die_with_parent
 from gradewatch.ports import Store
 from gradewatch.probes.environment import chosen
@@ -43,7 +44,7 @@ def claimable(settings: Settings) -> tuple[str, ...]:
 async def work(settings: Settings, *, stop: asyncio.Event, hurry: asyncio.Event | None = None) -> None:
     """Run one worker until `stop`, then drain; `hurry` cuts the drain short. Outlasts any outage of the store."""
     die_with_parent(grace=settings.worker.drain + ORPHAN_MARGIN)
-    identity = Identity.take()
+    identity, notifier = Identity.take(), Notifier.take()
     reserved = reserve(settings.http.host, settings.worker.http_port, "worker.http_port")
     metrics = WorkerMetrics(providers=chosen(os.environ, settings.worker.ocr, settings.worker.grading))
     store, closing = make_store(settings), AsyncExitStack()
@@ -63,13 +64,21 @@ async def work(settings: Settings, *, stop: asyncio.Event, hurry: asyncio.Event 
     )
     asking = [asyncio.create_task(_ask(worker, event)) for event in (stop, hurry) if event is not None]
     try:
-        async with served(reserved, worker, metrics):
+        async with served(reserved, worker, metrics), notifying(notifier, lambda: _status(worker)):
             await worker.run()
     finally:
         for task in asking:
             task.cancel()
         await closing.aclose()
         await store.close()
+
+
+def _status(worker: Worker) -> str:
+    """One line for `systemctl status`. A worker without its store is ready all the same: it waits, and restarting it
+    would bring no store back."""
+    if worker.session_id is None:
+        return "waiting for the store" if not worker.store_reachable else "no session is open"
+    return f"{worker.busy} of {worker.slots} slots busy" + ("" if worker.store_reachable else "; the store is away")
 
 
 async def _ask(worker: Worker, event: asyncio.Event) -> None:
