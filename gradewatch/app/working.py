@@ -16,6 +16,7 @@ from gradewatch.metrics.local import ProviderMetrics
 from gradewatch.metrics.worker import WorkerMetrics
 from gradewatch.model import rescued
 from gradewatch.platforms.identity import Identity
+from gradewatch.platforms.notify import Notifier, notifying
 from gradewatch.platforms.orphans import die_with_parent
 from gradewatch.ports import Store
 from gradewatch.probes.environment import chosen
@@ -95,7 +96,7 @@ async def work(
     """Run one worker until `stop`, then drain; `hurry` cuts the drain short. Outlasts any outage of the store. With
     `rescue` it works those queues as a rescue worker."""
     die_with_parent(grace=settings.worker.drain + ORPHAN_MARGIN)
-    identity = Identity.take()
+    identity, notifier = Identity.take(), Notifier.take()
     reserved = reserve(settings.http.host, settings.worker.http_port, "worker.http_port")
     metrics = WorkerMetrics(providers=chosen(os.environ, settings.worker.ocr, settings.worker.grading))
     store, closing = make_store(settings), AsyncExitStack()
@@ -111,7 +112,8 @@ async def work(
         http_url=url_of(reserved),
     )
     try:
-        async with served(reserved, worker, metrics), drained_by(worker, stop, hurry):
+        notice = notifying(notifier, lambda: _status(worker))
+        async with served(reserved, worker, metrics), notice, drained_by(worker, stop, hurry):
             await worker.run()
     finally:
         await closing.aclose()
@@ -149,6 +151,14 @@ async def drained_by(worker: Worker, *events: asyncio.Event | None) -> AsyncIter
     finally:
         for task in asking:
             task.cancel()
+
+
+def _status(worker: Worker) -> str:
+    """One line for `systemctl status`. A worker without its store is ready all the same: it waits, and restarting it
+    would bring no store back."""
+    if worker.session_id is None:
+        return "waiting for the store" if not worker.store_reachable else "no session is open"
+    return f"{worker.busy} of {worker.slots} slots busy" + ("" if worker.store_reachable else "; the store is away")
 
 
 async def _ask(worker: Worker, event: asyncio.Event) -> None:

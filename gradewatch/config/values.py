@@ -144,8 +144,10 @@ def host(raw: object) -> str:
 
 
 def endpoint(raw: object) -> str:
-    """An address to send requests to. Credentials do not belong in it: it may be shown where they may not."""
+    """An address to send requests to, or nothing. Credentials have no place in it: they are variables."""
     stripped = text(raw).strip()
+    if not stripped:
+        return ""
     parts = _ENDPOINT.fullmatch(stripped)
     if not parts or "@" in (parts[2] or ""):
         raise Wrong("http://host:port, https://… or unix:///path/of/a.sock is needed, without a user or a password")

@@ -10,7 +10,7 @@ from typing import Any
 from gradewatch.errors import Conflict, PlatformError
 from gradewatch.model import Exit, ExitCause, ExitKind, Sight, Target
 from gradewatch.platforms.ledger import Ledger, Sighting
-from gradewatch.platforms.program import Ran, environment, run
+from gradewatch.platforms.program import KEPT, Ran, environment, run
 from gradewatch.platforms.unseen import Seen, Unseen
 
 PLACEHOLDER = "{target}"
@@ -54,7 +54,8 @@ class CommandPlatform:
         """Raises Conflict when the status command tells of another incarnation; PlatformError when it fails."""
         if target not in self._unseen:
             raise PlatformError(f"There is no target {target!r} here, only: {', '.join(self._names)}")
-        if self._status and (now := await self._target(target)).incarnation != incarnation:
+        now = await self._target(target)
+        if now.incarnation != incarnation:
             raise Conflict(f"{target} is no longer {incarnation or 'nameless'}, but {now.incarnation or 'nameless'}")
         ran = await self._run(self._restart, target, self._timeout)
         if ran.code != 0:
@@ -106,6 +107,8 @@ def _cause(told: Mapping[str, Any]) -> ExitCause:
 
 def _told(name: str, ran: Ran) -> dict[str, Any]:
     """What the status command says: JSON where it prints an object, else its exit code. Raises PlatformError."""
+    if not ran.whole:
+        raise PlatformError(f"platform.status for {name} printed more than {KEPT >> 10} KB: that is no status")
     if ran.out.lstrip().startswith("{"):
         return _checked(name, ran)
     if ran.code == RUNNING or ran.code in DOWN:
@@ -118,7 +121,7 @@ def _told(name: str, ran: Ran) -> dict[str, Any]:
 
 def _checked(name: str, ran: Ran) -> dict[str, Any]:
     try:
-        told = json.loads(ran.out) if ran.whole else None
+        told = json.loads(ran.out)
     except (ValueError, RecursionError):
         told = None
     kinds: Mapping[str, type | tuple[type, ...]] = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -52,6 +53,7 @@ class SupervisorPlatform:
         self._programs = tuple(programs)
         self._rpc = Rpc(url, who="supervisord", username=username, password=password, timeout=min(timeout, LOOKS))
         self._ledger = Ledger(queues)
+        self._pids: dict[str, tuple[int, int]] = {}  # by program: when its last known life began, and its pid
 
     async def targets(self) -> Sequence[Target]:
         infos = [_checked(info) for info in await self._call("getAllProcessInfo")]
@@ -65,7 +67,7 @@ class SupervisorPlatform:
                     "supervisorctl update"
                 )
             chosen |= {name_of(i): i for i in found}
-        return tuple(self._ledger.target(sighting(info), Sight.PROCESS) for info in chosen.values())
+        return tuple(self._ledger.target(self._sighting(info), Sight.PROCESS) for info in chosen.values())
 
     async def restart(self, target: str, incarnation: str) -> str:
         """SIGTERM, SIGKILL, then start it, unless supervisord has done so already. Raises Conflict, PlatformError."""
@@ -88,6 +90,15 @@ class SupervisorPlatform:
         """supervisord tells its event listeners only, which are its own children: this platform is looked at."""
 
     # ---------------------------------------------------------------- inside
+
+    def _sighting(self, info: Info) -> Sighting:
+        """What is seen now, with the pid that a life had while it ran: supervisord forgets it at its end, and starts a
+        program twice within one of its seconds."""
+        name, start = name_of(info), info["start"]
+        known = self._pids.get(name, (0, 0))
+        pid = info["pid"] or (known[1] if known[0] == start else 0)
+        self._pids[name] = (start, pid)
+        return replace(sighting(info), life=f"{name}.{start}.{pid}")
 
     async def _end(self, target: str, old: Info) -> None:
         def over(now: Info) -> bool:
@@ -151,9 +162,8 @@ def sighting(info: Info) -> Sighting:
     """PURE. What supervisord's words mean. Its times are in whole seconds by its own clock; only their differences are
     used. Raises PlatformError for its state UNKNOWN."""
     name, state = name_of(info), info["state"]
-    life = f"{name}.{info['start']}"
     age = max(0.0, float(info["now"] - info["start"]))
-    incarnation = f"{life}.{info['pid']}"
+    life = incarnation = f"{name}.{info['start']}.{info['pid']}"
     if state in (STARTING, RUNNING, STOPPING):
         return Sighting(name, life, incarnation, True, age, info["pid"], wanted=state != STOPPING)
     if state == BACKOFF:  # supervisord starts it again by itself: as good as starting

@@ -1,0 +1,50 @@
+"""Which platform the settings mean, and with what of the environment it is made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gradewatch.app.platforms import make_platform
+from gradewatch.config import load
+from gradewatch.platforms.command import CommandPlatform
+from gradewatch.platforms.none import NoPlatform
+from gradewatch.platforms.render import RenderPlatform
+from gradewatch.platforms.supervisor import SupervisorPlatform
+from gradewatch.platforms.systemd import SystemdPlatform
+from gradewatch.platforms.webhook import WebhookPlatform
+from gradewatch.ports import PassesOnWhy
+
+QUEUES = "[queues.grading]\n[queues.resting]\npaused = true\n"
+MADE = [
+    ("process", "", {}, NoPlatform),
+    ("none", "", {}, NoPlatform),
+    ("supervisor", 'targets = ["grader"]\nurl = "unix:///run/s.sock"', {}, SupervisorPlatform),
+    ("systemd", 'targets = ["grader"]', {}, SystemdPlatform),
+    ("render", 'targets = ["srv-1"]', {"RENDER_API_KEY": "rnd_x"}, RenderPlatform),
+    ("command", 'restart = ["docker", "restart", "{target}"]', {}, CommandPlatform),
+    ("webhook", 'url = "https://x.example"', {"GRADEWATCH_WEBHOOK_SECRET": "0123456789abcdef"}, WebhookPlatform),
+]
+
+
+def made(tmp_path: Path, kind: str, lines: str, environ: dict[str, str]):
+    (tmp_path / "gradewatch.toml").write_text(f'{QUEUES}[platform]\nkind = "{kind}"\n{lines}\n')
+    return make_platform(load(environ=environ, cwd=tmp_path).require(), environ)
+
+
+@pytest.mark.parametrize(("kind", "lines", "environ", "platform"), MADE, ids=[m[0] for m in MADE])
+def test_each_kind_makes_its_platform(tmp_path: Path, kind: str, lines: str, environ: dict[str, str], platform: type):
+    of = made(tmp_path, kind, lines, environ)
+    assert type(of) is platform
+    assert isinstance(of, NoPlatform) or of.kind == kind
+    assert isinstance(of, PassesOnWhy) == (kind == "webhook")
+
+
+async def test_workers_serve_what_is_claimed_or_what_is_said(tmp_path: Path):
+    lines = 'restart = ["docker", "restart", "{target}"]'
+    [target] = await made(tmp_path, "command", lines, {}).targets()
+    assert (target.name, target.queues) == ("gradewatch-worker", ("grading",))
+    lines += '\ntargets = ["a"]\nqueues = ["resting"]'
+    [target] = await made(tmp_path, "command", lines, {}).targets()
+    assert (target.name, target.queues) == ("a", ("resting",))
