@@ -97,7 +97,7 @@ class Cycle:
         sweep = f"{wall:%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
         if acting:
             await self._lease.keep()  # before looking: a store that can be read and not written is away, too
-        observation = await self._observer.observe(self._lease.refused, tuple(self._owed))
+        observation = await self._observer.observe(self._lease.store_refused, tuple(self._owed))
         snapshot = observation.snapshot
         await asyncio.sleep(0)  # between the stages others get their turn: a large fleet takes milliseconds in each
         diagnosis = diagnose(snapshot, self._settings)

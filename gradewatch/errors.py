@@ -71,3 +71,7 @@ class LeaseLost(GradewatchError):
 
 class PlatformError(GradewatchError):
     """The platform (process table, Kubernetes, Render …) refused or did not answer."""
+
+
+class NotNow(PlatformError):
+    """The platform may do it, and not at this moment: a disruption budget, a rollout, too many requests."""

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from gradewatch.model import (
     Action,
@@ -22,6 +22,7 @@ from gradewatch.model import (
     ControlFacts,
     CredentialFacts,
     Credit,
+    CycleReport,
     Finish,
     Job,
     JobRef,
@@ -36,6 +37,7 @@ from gradewatch.model import (
     Pause,
     QueueStats,
     Result,
+    Right,
     Session,
     StoreFacts,
     Target,
@@ -305,11 +307,51 @@ class WorkerControl(Protocol):
 
     async def restart(self, target: str, incarnation: str) -> str:
         """Restart that incarnation of the target and return the new one's identity. Raises Conflict when the
-        target is no longer that incarnation, PlatformError when the platform refused."""
+        target is no longer that incarnation, NotNow when the platform asks to wait, PlatformError when it refused."""
         ...
 
     def on_event(self, wake: Callable[[], None]) -> None:
         """Call `wake` early when something changed; losing such a call costs latency, never correctness."""
+        ...
+
+
+# What a platform may give beside that; each is asked for by isinstance.
+
+
+@runtime_checkable
+class Managed(Protocol):
+    """A platform with connections or tasks of its own."""
+
+    async def open(self) -> None:
+        """Returns at once: one that does not answer yet is tried again and again."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+@runtime_checkable
+class KeepsLeases(Protocol):
+    """A platform that keeps the lease of the acting watch, in place of the store."""
+
+    @property
+    def leases(self) -> Leases: ...
+
+
+@runtime_checkable
+class HearsReports(Protocol):
+    """A platform where people look for the story of a worker."""
+
+    def hear(self, report: CycleReport) -> None:
+        """Called on the event loop with every report; quick, and never raises."""
+        ...
+
+
+@runtime_checkable
+class ChecksRights(Protocol):
+    """A platform that gives rights, and says which of them we have."""
+
+    async def rights(self) -> Sequence[Right]:
+        """Every right that is needed. Raises PlatformError when that cannot be asked."""
         ...
 
 

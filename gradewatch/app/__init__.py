@@ -9,19 +9,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gradewatch.app.platforms import make_platform, opened_platform
     from gradewatch.app.running import run, worker_children
     from gradewatch.app.stores import make_store, opened, opener
     from gradewatch.app.submit import submit_papers
-    from gradewatch.app.watching import look, make_cycle, once, watch
+    from gradewatch.app.watching import look, make_cycle, once, rights, watch
     from gradewatch.app.working import work
 
 __all__ = [
     "look",
     "make_cycle",
+    "make_platform",
     "make_store",
     "once",
     "opened",
+    "opened_platform",
     "opener",
+    "rights",
     "run",
     "submit_papers",
     "watch",
@@ -33,6 +37,8 @@ __all__ = [
 _HOMES = {
     "run": "running",
     "worker_children": "running",
+    "make_platform": "platforms",
+    "opened_platform": "platforms",
     "make_store": "stores",
     "opened": "stores",
     "opener": "stores",
@@ -40,6 +46,7 @@ _HOMES = {
     "look": "watching",
     "make_cycle": "watching",
     "once": "watching",
+    "rights": "watching",
     "watch": "watching",
     "work": "working",
 }

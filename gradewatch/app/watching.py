@@ -6,12 +6,13 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import structlog
 
+from gradewatch.app.platforms import leases_of, opened_platform
 from gradewatch.app.stores import make_store
 from gradewatch.board import Board
 from gradewatch.clock import SystemClock
@@ -19,9 +20,8 @@ from gradewatch.config import RemediationSettings, Settings
 from gradewatch.cycle import Cycle
 from gradewatch.errors import StoreError
 from gradewatch.metrics.watch import WatchMetrics
-from gradewatch.model import CycleReport
-from gradewatch.platforms.none import NoPlatform
-from gradewatch.ports import Clock, Store, WorkerControl
+from gradewatch.model import CycleReport, Right
+from gradewatch.ports import ChecksRights, Clock, HearsReports, Store, WorkerControl
 from gradewatch.probes.observer import Observer
 from gradewatch.remediation.lease import ActingLease
 from gradewatch.remediation.remedies import Remedies
@@ -45,16 +45,19 @@ def make_cycle(
     """A cycle over this store and platform, woken by the platform's events and the board's readers."""
     clock = clock or SystemClock()
     holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
+    leases = leases_of(platform, store)
     cycle = Cycle(
         Observer(store, store, platform, environ, settings, clock, single=single, troubles=store),
         Remedies(store, platform, settings.remediation, by=holder),
-        ActingLease(store, holder, settings.remediation.lease, clock),
+        ActingLease(leases, holder, settings.remediation.lease, clock, in_store=leases is store),
         board,
         settings,
         clock,
     )
     platform.on_event(lambda: cycle.wake("platform"))
     board.on_wake(cycle.wake)
+    if isinstance(platform, HearsReports):
+        board.listen(platform.hear)
     return cycle
 
 
@@ -66,12 +69,21 @@ async def watch(
     platform: WorkerControl | None = None,
     board: Board | None = None,
 ) -> None:
-    """Watch until `stop`. Starts even while the store is away, and says so. Raises GradewatchError when the HTTP port
-    cannot be had."""
-    board = board or Board()
+    """Watch until `stop`. Starts even while the store or the platform is away, and says so. Without a `platform`, it is
+    that of the settings. Raises GradewatchError when the HTTP port cannot be had."""
+    if platform is not None:
+        await _watch(settings, environ, stop, platform, board or Board())
+        return
+    async with opened_platform(settings, environ) as opened:
+        await _watch(settings, environ, stop, opened, board or Board())
+
+
+async def _watch(
+    settings: Settings, environ: Mapping[str, str], stop: asyncio.Event, platform: WorkerControl, board: Board
+) -> None:
     store = make_store(settings)
     metrics = WatchMetrics(settings, store=store.kind)
-    cycle = make_cycle(settings, store, platform or NoPlatform(), board, environ=environ)
+    cycle = make_cycle(settings, store, platform, board, environ=environ)
     try:
         await _try_open(store)
         async with _serving(settings, board, store, metrics), _chores(settings, store), asyncio.TaskGroup() as group:
@@ -137,13 +149,21 @@ async def look(settings: Settings, *, environ: Mapping[str, str]) -> CycleReport
 
 
 async def _single(settings: Settings, environ: Mapping[str, str], *, acting: bool = True) -> CycleReport:
-    store = make_store(settings)
-    cycle = make_cycle(settings, store, NoPlatform(), Board(), environ=environ, single=True)
-    try:
-        await _try_open(store)
-        return await cycle.run_single(acting=acting)
-    finally:
-        await store.close()
+    async with opened_platform(settings, environ, single=True) as platform:
+        store = make_store(settings)
+        cycle = make_cycle(settings, store, platform, Board(), environ=environ, single=True)
+        try:
+            await _try_open(store)
+            return await cycle.run_single(acting=acting)
+        finally:
+            await store.close()
+
+
+async def rights(settings: Settings, *, environ: Mapping[str, str]) -> Sequence[Right]:
+    """The rights that the watch needs on its platform, and whether it has them; none where no platform gives any.
+    Raises PlatformError when that cannot be asked."""
+    async with opened_platform(settings, environ, single=True) as platform:
+        return await platform.rights() if isinstance(platform, ChecksRights) else ()
 
 
 def _mode(settings: Settings, mode: str) -> Settings:

@@ -89,6 +89,17 @@ class RemediationSettings:
 @dataclass(frozen=True)
 class PlatformSettings:
     kind: str = "process"
+    timeout: float = 5.0  # deadline of one call to the platform
+    queues: tuple[str, ...] = ()  # that its workers serve; empty: all
+    namespace: str = ""  # empty: the service account's, or the context's
+    deployment: str = "gradewatch-worker"  # of the workers; "statefulset/NAME" for a StatefulSet
+    selector: str = ""  # labels of the workers' pods; empty: the Deployment's own selector
+    container: str = ""  # of a pod, in which the worker runs; empty: its default one, or the first
+    scale_up: bool = False  # may the watch scale it from 0 to 1 while jobs wait?
+    lease: str = "gradewatch-watch"
+    service_account: str = "/var/run/secrets/kubernetes.io/serviceaccount"  # where its token and CA are mounted
+    kubeconfig: str = ""  # outside a cluster; empty: $KUBECONFIG, or ~/.kube/config
+    context: str = ""  # of the kubeconfig; empty: the current one
 
 
 @dataclass(frozen=True)

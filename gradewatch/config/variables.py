@@ -12,8 +12,13 @@ from gradewatch.config.notes import Notes, did_you_mean
 PREFIX = "GRADEWATCH_"
 CONFIG_VARIABLE = "GRADEWATCH_CONFIG"
 # What a supervisor tells the workers it starts: who they are, not how they are set.
-_HANDED_DOWN = frozenset({"GRADEWATCH_TARGET", "GRADEWATCH_INCARNATION", "GRADEWATCH_PARENT_PID"})
-MAY_BE_EMPTY = (("http", "token"),)
+_HANDED_DOWN = frozenset(
+    {"GRADEWATCH_TARGET", "GRADEWATCH_INCARNATION", "GRADEWATCH_PARENT_PID", "GRADEWATCH_TERMINATION_LOG"}
+)
+MAY_BE_EMPTY = (
+    ("http", "token"),
+    *(("platform", key) for key in ("namespace", "selector", "container", "kubeconfig", "context")),
+)
 # What Kubernetes puts into every pod for a Service named gradewatch or gradewatch-…: nobody's setting.
 _SERVICE_LINK = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_\w+)?)")
 _SERVICE_URL = re.compile(r"(tcp|udp|sctp)://\S+")

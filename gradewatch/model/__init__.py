@@ -53,11 +53,14 @@ from gradewatch.model.workers import (
     ExitCause,
     ExitKind,
     NewSession,
+    Right,
     Session,
     Target,
     Verdict,
     WorkerReading,
     WorkerVerdict,
+    group_of,
+    life_of,
 )
 
 __all__ = [
@@ -101,6 +104,7 @@ __all__ = [
     "Reading",
     "RestartRecord",
     "Result",
+    "Right",
     "Ruling",
     "Session",
     "Severity",
@@ -111,4 +115,6 @@ __all__ = [
     "Verdict",
     "WorkerReading",
     "WorkerVerdict",
+    "group_of",
+    "life_of",
 ]

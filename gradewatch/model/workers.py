@@ -105,7 +105,9 @@ class Target:
     """One worker place on a platform (a supervised child, a pod): what can be restarted.
 
     `running_seconds` is the age of its present incarnation; `exits` are the recent ends, newest last,
-    as (seconds ago, lifetime in seconds, cause).
+    as (seconds ago, lifetime in seconds, cause). Where somebody puts another in the place of one that went (a
+    Deployment), `group` names who: restarts of its members count together, because the next one has another name.
+    `whole` is a target that stands for such a group itself.
     """
 
     name: str
@@ -118,6 +120,39 @@ class Target:
     exits: tuple[Exit, ...] = ()
     incarnation: str = ""  # which life of this place is running; a session carries the same word
     ended_incarnations: tuple[str, ...] = ()  # lives this platform saw end, newest last: proof of death
+    group: str = ""
+    whole: bool = False
+    problem: str = ""  # what keeps it from working, as the platform says, such as an image that cannot be pulled
+    fix: str = ""  # what to do about it, in words
+    no_restart: str = ""  # why restarting it is no cure, or not allowed now
+    memory_limit: int = 0  # bytes; 0: none known
+
+    @property
+    def subject(self) -> str:
+        """Its name in actions and in the audit trail."""
+        return f"{self.group}/{self.name}" if self.group and not self.whole else self.name
+
+
+def life_of(incarnation: str) -> str:
+    """The platform's part of an incarnation "UID/life": a process within a pod adds which life of that pod it is."""
+    return incarnation.partition("/")[0]
+
+
+def group_of(subject: str) -> str:
+    """The group of a target's subject "group/name"; a target without one is its own."""
+    return subject.partition("/")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """Something the platform may allow or refuse us. `why` says what it is needed for, `fix` how it is given."""
+
+    verb: str
+    resource: str  # with its subresource and group, such as "pods/eviction" or "deployments.apps"
+    scope: str  # the namespace, and the name where the right is for one object
+    allowed: bool
+    why: str
+    fix: str = ""
 
 
 @dataclass(frozen=True, slots=True)

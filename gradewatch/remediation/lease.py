@@ -17,12 +17,20 @@ NAME = "watch"
 class ActingLease:
     """Holds the lease while it can. `ttl` in seconds; the last third of it is margin in which we no longer act."""
 
-    def __init__(self, leases: Leases, holder: str, ttl: float, clock: Clock) -> None:
+    def __init__(self, leases: Leases, holder: str, ttl: float, clock: Clock, *, in_store: bool = True) -> None:
+        """`in_store`: the lease is a row of the store, so that a lease that cannot be written says that the store can
+        not be written either."""
         self._leases, self.holder, self._ttl, self._clock = leases, holder, ttl, clock
+        self._in_store = in_store
         self._until = float("-inf")
         self._renew_at = float("-inf")
         self.term = 0
         self.refused: StoreError | None = None  # why the last try to write the lease failed
+
+    @property
+    def store_refused(self) -> StoreError | None:
+        """`refused`, where it is the store that refused."""
+        return self.refused if self._in_store else None
 
     @property
     def held(self) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import structlog
 
-from gradewatch.errors import Conflict, PlatformError, StoreError
+from gradewatch.errors import Conflict, NotNow, PlatformError, StoreError
 from gradewatch.history import verifications
 from gradewatch.model import Action, ControlFacts, Outcome, Result, Snapshot
 from gradewatch.ports import AuditLog, WorkerControl
@@ -43,6 +43,8 @@ async def _act(platform: WorkerControl, action: Action) -> tuple[Outcome, str]:
             return Outcome.APPLIED, await platform.restart(action.target or "", action.incarnation)
     except Conflict as error:
         return Outcome.NOOP, str(error)
+    except NotNow as error:
+        return Outcome.SUPPRESSED, str(error)
     except PlatformError as error:
         return Outcome.FAILED, str(error)
     except TimeoutError:

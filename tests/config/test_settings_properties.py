@@ -75,6 +75,7 @@ def other(value: Any, dotted: str) -> str:
         "watch.maintenance": '["0 2 * * sun 90m"]',
         "remediation.mode": "off",
         "platform.kind": "none",
+        "platform.queues": '["urgent"]',
         "log.format": "json",
         "log.level": "debug",
         "queues.NAME.kinds": '["regrade"]',
