@@ -28,6 +28,7 @@ from gradewatch.model import (
     Target,
     Unknown,
     WorkerVerdict,
+    life_of,
 )
 from gradewatch.verdicts import HeartbeatTimeouts, absent
 
@@ -67,21 +68,61 @@ def decide(snapshot: Snapshot, diagnosis: Diagnosis, settings: Settings) -> tupl
 def _restarts(snapshot: Snapshot, diagnosis: Diagnosis, control: ControlFacts, settings: Settings) -> Iterator[Action]:
     if not isinstance(snapshot.platform, Known):
         return
+    targets = snapshot.platform.value
     wedged = {f.subject for f in diagnosis.findings if f.code is Code.WORKER_WEDGED}
-    for target in snapshot.platform.value:
-        if not target.wanted or given_up(target.name, control):
+    due: list[tuple[Target, Code, str]] = []
+    for target in targets:
+        if not target.wanted or given_up(target.subject, control):
             continue
-        why = _why_restart(target, snapshot, wedged, settings)
-        if why and (not target.running or in_flight(target.name, control) is None):
-            reason, message = why
-            queue = target.queues[0] if target.queues else ""
-            yield Action(ActionKind.RESTART, queue, reason, message, target=target.name, incarnation=target.incarnation)
+        why = (
+            _why_whole(target, snapshot, diagnosis)
+            if target.whole
+            else _why_restart(target, snapshot, wedged, settings)
+        )
+        if why and (not target.running or in_flight(target.subject, control) is None):
+            due.append((target, *why))
+    for target, reason, message in _one_a_group(due, targets):
+        queue = target.queues[0] if target.queues else ""
+        yield Action(ActionKind.RESTART, queue, reason, message, target=target.subject, incarnation=target.incarnation)
+
+
+def _one_a_group(
+    due: Sequence[tuple[Target, Code, str]], targets: Sequence[Target]
+) -> Iterator[tuple[Target, Code, str]]:
+    """Of a group one member at a time, for the others go on working meanwhile, and first one that may be restarted; or
+    the whole of it, where the fault is in every member that runs. Targets without a group are nobody's members."""
+    running = Counter(t.group for t in targets if t.running and t.wanted and not t.whole)
+    faulty = Counter(t.group for t, _, _ in due if t.running and not t.whole)
+    wholes = {t.name: t for t in targets if t.whole and t.running}
+    taken: set[tuple[str, bool]] = set()
+    for target, reason, message in sorted(due, key=lambda one: bool(one[0].no_restart)):
+        if not target.group:
+            yield target, reason, message
+        elif (target.group, target.running) not in taken:
+            taken.add((target.group, target.running))
+            count = faulty[target.group]
+            if target.running and count == running[target.group] > 1 and target.group in wholes:
+                yield wholes[target.group], reason, f"all {count} workers of {target.group}: {message}"
+            else:
+                yield target, reason, message
+
+
+def _why_whole(target: Target, snapshot: Snapshot, diagnosis: Diagnosis) -> tuple[Code, str] | None:
+    """A group without any member is a fault only while work waits for one."""
+    waiting = [n for n in target.queues if isinstance(q := snapshot.queues.get(n), Known) and q.value.stats.pending]
+    if target.running or not waiting or isinstance(snapshot.workers, Unknown):
+        return None
+    codes = {f.code for f in diagnosis.findings if f.queue in waiting}
+    for code in (Code.WORKER_NEVER_SEEN, Code.WORKER_NOT_RUNNING):
+        if code in codes:
+            return code, f"{target.name}: {target.problem or 'no worker of it is wanted'}, and work waits"
+    return None
 
 
 def _why_restart(target: Target, snapshot: Snapshot, wedged: set[str], settings: Settings) -> tuple[Code, str] | None:
     """The evidence that this place needs a new process, or None. Silence alone is never enough within start_grace."""
     if not target.running:
-        return _death(target.last_exit), f"{target.name} {target.last_exit or 'is not running'}"
+        return _death(target.last_exit), f"{target.name} {target.last_exit or target.problem or 'is not running'}"
     if target.running_seconds < settings.remediation.start_grace or isinstance(snapshot.workers, Unknown):
         return None
     lives = [w for w in snapshot.workers.value if _fills(w.session, target)]
@@ -101,7 +142,7 @@ def _why_restart(target: Target, snapshot: Snapshot, wedged: set[str], settings:
 def _fills(session: Session, target: Target) -> bool:
     """Does this session belong to the present life of that place? A platform without incarnations knows names only."""
     if target.incarnation:
-        return session.incarnation == target.incarnation
+        return target.incarnation in (session.incarnation, life_of(session.incarnation))
     return session.target == target.name
 
 

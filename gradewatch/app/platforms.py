@@ -20,6 +20,10 @@ def make_platform(settings: Settings, environ: Mapping[str, str], *, single: boo
     kind = settings.platform.kind
     if kind in ("process", "none"):
         return NoPlatform()
+    if kind == "kubernetes":
+        from gradewatch.platforms.kubernetes import KubernetesPlatform
+
+        return KubernetesPlatform(settings, environ, single=single)
     raise ConfigError([f"platform.kind: no platform {kind} in this version"])
 
 

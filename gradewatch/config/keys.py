@@ -26,8 +26,8 @@ from gradewatch.model import ActionKind
 
 Path = tuple[str, ...]
 
-PLATFORMS = ("process", "none")
-PLATFORMS_LATER = ("kubernetes", "render", "supervisor", "systemd", "command", "webhook")
+PLATFORMS = ("process", "none", "kubernetes")
+PLATFORMS_LATER = ("render", "supervisor", "systemd", "command", "webhook")
 
 SECTIONS: Mapping[str, Mapping[str, Reader]] = {
     "store": {"url": text, "timeout": duration(0.1)},

@@ -120,7 +120,7 @@ mode = "dryrun"
         ("[remediation]\nbudget = { restrat = '5/1h' }", "did you mean restart?"),
         ("[worker]\nmax_paper_bytes = '64 megs'", "a size is needed, such as 512KB"),
         ("[worker]\nreview_below = 60", "a number from 0 to 1 is needed"),
-        ("[platform]\nkind = 'render'", "render is not in this version, which has process or none"),
+        ("[platform]\nkind = 'render'", "render is not in this version, which has process, none or kubernetes"),
         ("[platform]\nkind = 'proces'", "did you mean process?"),
         ("[watch]\nmaintenance = ['0 2 * * 0 90m']", "the weekday is needed by name"),
         ("[watch]\nmaintenance = ['0 25 * * * 90m']", "item 1: the hour field is no cron expression"),
