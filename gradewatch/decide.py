@@ -72,7 +72,7 @@ def _restarts(snapshot: Snapshot, diagnosis: Diagnosis, control: ControlFacts, s
     wedged = {f.subject for f in diagnosis.findings if f.code is Code.WORKER_WEDGED}
     due: list[tuple[Target, Code, str]] = []
     for target in targets:
-        if not target.wanted or given_up(target.subject, control):
+        if not (target.wanted or target.whole) or given_up(target.subject, control):
             continue
         why = (
             _why_whole(target, snapshot, diagnosis)

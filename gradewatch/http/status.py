@@ -75,7 +75,8 @@ def configured(report: CycleReport | None) -> bool:
     if report is None:
         return False
     seen = report.snapshot
-    targets = isinstance(seen.platform, Known) and bool(seen.platform.value)
+    # A Deployment that does not exist is a target without any life: told of, and no place for a worker.
+    targets = isinstance(seen.platform, Known) and any(t.incarnation or not t.whole for t in seen.platform.value)
     ever = isinstance(seen.store, Known) and any(seen.store.value.session_ever.values())
     return targets or ever or bool(report.diagnosis.verdicts)
 

@@ -84,11 +84,16 @@ class Kubeconfig:
         if time.monotonic() - self._read_at > KUBECONFIG_TOKEN_LIFE:
             try:
                 async with asyncio.timeout(PLUGIN_DEADLINE):
-                    said = await asyncio.to_thread(self._made.get_api_key_with_prefix, "authorization")
+                    said = await asyncio.to_thread(self._ask)
             except Exception as error:  # whatever a plugin raises
                 raise ApiError(f"The kubeconfig's credentials could not be had: {type(error).__name__}") from error
-            self._token, self._read_at = str(said or "").removeprefix("Bearer ").strip(), time.monotonic()
+            self._token, self._read_at = said.removeprefix("Bearer ").strip(), time.monotonic()
         return self._token
+
+    def _ask(self) -> str:
+        """Older versions of the client keep it as "authorization", newer ones as "BearerToken"."""
+        known = (self._made.get_api_key_with_prefix(key) for key in ("BearerToken", "authorization"))
+        return str(next(filter(None, known), ""))
 
 
 def find_access(settings: PlatformSettings, environ: Mapping[str, str]) -> Access:

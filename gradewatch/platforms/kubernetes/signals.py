@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-_NAMES = "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM".split()  # from 1 on
+_NAMES = {1: "HUP", 2: "INT", 3: "QUIT", 4: "ILL", 6: "ABRT", 7: "BUS", 8: "FPE", 9: "KILL", 11: "SEGV", 15: "TERM"}
 
 
 def signal_of(number: int) -> str:
-    return f"SIG{_NAMES[number - 1]}" if 0 < number <= len(_NAMES) else f"signal {number}"
+    return f"SIG{_NAMES[number]}" if number in _NAMES else f"signal {number}"

@@ -2,8 +2,8 @@
 
 It keeps to what a client can see of the real one: UIDs, resource versions, conflicts and preconditions; label and field
 selectors, paged lists; watches with bookmarks, which end with 410 when their version was compacted away; eviction, with
-429 where a disruption budget stands in the way; merge patches; the scale subresource; SelfSubjectAccessReviews; refusals
-by missing rights. Where it and a real cluster differ, it is wrong.
+429 where a disruption budget stands in the way; merge patches; the scale subresource; SelfSubjectAccessReviews; and
+refusals for want of a right. Where it and a real cluster differ, it is wrong.
 
 `ApiServer` serves a `State`; `Controllers` work on it as Deployments, ReplicaSets, StatefulSets and garbage collection
 do; a `Kubelet` runs each pod's command as a process of this machine, with the environment, the termination log, the

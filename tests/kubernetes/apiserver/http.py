@@ -11,6 +11,7 @@ import uuid
 from typing import Any
 
 from aiohttp import web
+
 from apiserver.faults import Faults, Rule, cut
 from apiserver.resources import Resources
 from apiserver.selectors import wanted
@@ -80,12 +81,9 @@ class ApiServer:
         if rule is not None and isinstance(rule.does, int) and rule.does:
             return _rude(rule)
         if (verb, whole) in self.faults.denied:
-            who = "system:serviceaccount:default:gradewatch"
-            raise Refusal(
-                403,
-                "Forbidden",
-                f'{whole} is forbidden: User "{who}" cannot {verb} resource "{resource}" in the namespace "{namespace}"',
-            )
+            user = "system:serviceaccount:default:gradewatch"
+            told = f'User "{user}" cannot {verb} resource "{resource}" in the namespace "{namespace}"'
+            raise Refusal(403, "Forbidden", f"{whole} is forbidden: {told}")
         if verb == "watch":
             return await self._watch(request, resource, namespace)
         if verb == "list":
@@ -186,7 +184,7 @@ def _parse(path: str) -> tuple[str, str, str, str]:
     namespace, resource, *rest = parts[at + 1 :]
     if resource not in KINDS:
         raise Refusal(404, "NotFound", "the server could not find the requested resource")
-    name, sub = (rest + ["", ""])[:2]
+    name, sub = [*rest, "", ""][:2]
     return namespace, resource, name, sub
 
 

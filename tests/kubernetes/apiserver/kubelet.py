@@ -1,9 +1,9 @@
 """A scheduler and a kubelet in one: pods get a node, their first container's command runs as a process of this machine.
 
-It sees to what a pod would have: the environment with what the downward API fills in, a termination log for each life of
-the container, the memory limit (resident memory above it is a death by OOMKilled), restarts with a growing back-off, a
-SIGTERM and its grace period before SIGKILL, and eviction. A pod without a command just runs. Images are names, but for
-those of `registry.invalid`, which cannot be pulled.
+It sees to what a pod would have: the environment with what the downward API fills in, a termination log for each life
+of the container, the memory limit (resident memory above it is a death by OOMKilled), restarts with a growing back-off,
+a SIGTERM and its grace period before SIGKILL, and eviction. A pod without a command just runs. Images are but names,
+and those of `registry.invalid` cannot be pulled.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
+
 from apiserver.state import Change, Json, Refusal, State, stamp
 
 NODE = "node-1"
@@ -74,7 +75,8 @@ class Kubelet:
         if change.resource == "pods" and change.kind == "ADDED":
             self._take(change.object)
         elif change.resource == "pods" and change.kind == "DELETED":
-            if process := self.processes.get(change.object["metadata"]["uid"]):
+            process = self.processes.get(change.object["metadata"]["uid"])
+            if process is not None:
                 _kill(process)  # deleted without grace
 
     def _take(self, pod: Json) -> None:

@@ -1,4 +1,4 @@
-"""What etcd would hold: objects by kind, namespace and name, each change with a version, and a history to watch from."""
+"""What etcd would hold: objects by kind, namespace and name, each change with a version, and a history to watch."""
 
 from __future__ import annotations
 
@@ -116,13 +116,9 @@ class State:
         meta, name = was["metadata"], was["metadata"]["name"]
         for key, word in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
             if expected.get(key) and expected[key] != meta[key]:
-                raise Refusal(
-                    409,
-                    "Conflict",
-                    f'Operation cannot be fulfilled on {resource} "{name}": Precondition failed: {word} in precondition: '
-                    f"{expected[key]}, {word} in object meta: {meta[key]}",
-                    name=name,
-                )
+                failed = f"{word} in precondition: {expected[key]}, {word} in object meta: {meta[key]}"
+                text = f'Operation cannot be fulfilled on {resource} "{name}": Precondition failed: {failed}'
+                raise Refusal(409, "Conflict", text, name=name)
 
     def mark(self, resource: str, namespace: str, name: str, **meta: Any) -> Json:
         """Change an object's metadata as the server itself does, such as its deletionTimestamp."""
