@@ -31,6 +31,7 @@ from gradewatch.model import (
     Unknown,
     WorkerReading,
     WorkerVerdict,
+    life_of,
 )
 from gradewatch.verdicts import HeartbeatTimeouts, absent
 
@@ -78,14 +79,54 @@ def decide(snapshot: Snapshot, diagnosis: Diagnosis, settings: Settings) -> tupl
 def _restarts(snapshot: Snapshot, diagnosis: Diagnosis, control: ControlFacts, settings: Settings) -> Iterator[Action]:
     if not isinstance(snapshot.platform, Known):
         return
-    for target in snapshot.platform.value:
-        if not target.wanted or target.no_restart or given_up(target.name, control):
+    targets = snapshot.platform.value
+    due: list[tuple[Target, Code, str]] = []
+    for target in targets:
+        if not (target.wanted or target.whole) or given_up(target.subject, control):
             continue
-        why = _why_restart(target, snapshot, diagnosis, settings)
-        if why and (not target.running or in_flight(target.name, control) is None):
-            reason, message = why
-            queue = target.queues[0] if target.queues else ""
-            yield Action(ActionKind.RESTART, queue, reason, message, target=target.name, incarnation=target.incarnation)
+        why = (
+            _why_whole(target, snapshot, diagnosis)
+            if target.whole
+            else _why_restart(target, snapshot, diagnosis, settings)
+        )
+        if why and (not target.running or in_flight(target.subject, control) is None):
+            due.append((target, *why))
+    for target, reason, message in _one_a_group(due, targets):
+        queue = target.queues[0] if target.queues else ""
+        yield Action(ActionKind.RESTART, queue, reason, message, target=target.subject, incarnation=target.incarnation)
+
+
+def _one_a_group(
+    due: Sequence[tuple[Target, Code, str]], targets: Sequence[Target]
+) -> Iterator[tuple[Target, Code, str]]:
+    """Of a group one member at a time, for the others go on working meanwhile, and first one that may be restarted; or
+    the whole of it, where the fault is in every member that runs. Targets without a group are nobody's members."""
+    running = Counter(t.group for t in targets if t.running and t.wanted and not t.whole)
+    faulty = Counter(t.group for t, _, _ in due if t.running and not t.whole)
+    wholes = {t.name: t for t in targets if t.whole and t.running}
+    taken: set[tuple[str, bool]] = set()
+    for target, reason, message in sorted(due, key=lambda one: bool(one[0].no_restart)):
+        if not target.group:
+            yield target, reason, message
+        elif (target.group, target.running) not in taken:
+            taken.add((target.group, target.running))
+            count = faulty[target.group]
+            if target.running and count == running[target.group] > 1 and target.group in wholes:
+                yield wholes[target.group], reason, f"all {count} workers of {target.group}: {message}"
+            else:
+                yield target, reason, message
+
+
+def _why_whole(target: Target, snapshot: Snapshot, diagnosis: Diagnosis) -> tuple[Code, str] | None:
+    """A group without any member is a fault only while work waits for one."""
+    waiting = [n for n in target.queues if isinstance(q := snapshot.queues.get(n), Known) and q.value.stats.pending]
+    if target.running or not waiting or isinstance(snapshot.workers, Unknown):
+        return None
+    codes = {f.code for f in diagnosis.findings if f.queue in waiting}
+    for code in (Code.WORKER_NEVER_SEEN, Code.WORKER_NOT_RUNNING):
+        if code in codes:
+            return code, f"{target.name}: {target.problem or 'no worker of it is wanted'}, and work waits"
+    return None
 
 
 def _why_restart(
@@ -93,7 +134,7 @@ def _why_restart(
 ) -> tuple[Code, str] | None:
     """The evidence that this place needs a new process, or None. Silence alone is never enough within start_grace."""
     if not target.running:
-        return _death(target.last_exit), f"{target.name} {target.last_exit or 'is not running'}"
+        return _death(target.last_exit), f"{target.name} {target.last_exit or target.problem or 'is not running'}"
     if target.running_seconds < settings.remediation.start_grace or isinstance(snapshot.workers, Unknown):
         return None
     lives = [w for w in snapshot.workers.value if _fills(w, target, snapshot)]
@@ -124,7 +165,7 @@ def _fills(worker: WorkerReading, target: Target, snapshot: Snapshot) -> bool:
     says nothing where nobody sees the process: it may have been stopped on purpose."""
     session = worker.session
     if target.sight is Sight.LIFE and target.incarnation:
-        return session.incarnation == target.incarnation
+        return target.incarnation in (session.incarnation, life_of(session.incarnation))
     if session.target != target.name:
         return False
     if target.sight is Sight.PROCESS and isinstance(snapshot.store, Known):
@@ -138,11 +179,12 @@ def _left_by_itself(session: Session) -> bool:
 
 def _never_opened(target: Target, diagnosis: Diagnosis, settings: Settings) -> tuple[Code, str] | None:
     """Nobody came: the process has had its time. Where its platform cannot see one, a worker that does not say which
-    place it fills may be there all the same; so then nobody at all may serve a queue in which work waits."""
+    place it fills may be there all the same, and a worker of another application need not open a session; so then
+    nobody at all may serve a queue in which work waits."""
     limits = settings.remediation
     if target.running_seconds <= limits.verify + limits.start_grace:
         return None
-    if target.sight is not Sight.NONE:
+    if target.sight is not Sight.NONE and any(_ours(queue, settings) for queue in target.queues):
         words = f"has run for {target.running_seconds:.0f} s without opening a session"
         return Code.WORKER_NOT_RUNNING, f"{target.name} {words}"
     for finding in diagnosis.findings:
@@ -150,6 +192,11 @@ def _never_opened(target: Target, diagnosis: Diagnosis, settings: Settings) -> t
         if deserted and finding.subject in target.queues:
             return finding.code, f"{target.name} should work on {finding.subject}, where work waits and no worker is"
     return None
+
+
+def _ours(queue: str, settings: Settings) -> bool:
+    """Do workers of this queue open sessions? Those of another application's need not."""
+    return queue not in settings.queues or settings.queues[queue].foreign is None
 
 
 def _death(cause: ExitCause | None) -> Code:
@@ -182,6 +229,8 @@ def _outlived(snapshot: Snapshot) -> Mapping[str, Sequence[tuple[JobRef, str]]]:
         serving = [t for t in snapshot.platform.value if name in t.queues]
         if isinstance(reading, Unknown) or reading.value.foreign is None or not serving:
             continue
+        if any(t.sight is Sight.NONE for t in serving):
+            continue  # how old its process is, nobody sees
         oldest = max((t.running_seconds for t in serving if t.running), default=0.0)
         words = f"no process that serves {name} is older than {oldest:.0f} s: the one that ran it has ended"
         found[name] = [

@@ -16,6 +16,8 @@ from gradewatch.model import (
     RestartRecord,
     Snapshot,
     Unknown,
+    group_of,
+    life_of,
 )
 
 GIVE_UP_AFTER = 2  # ineffective restarts in a row (DESIGN rule 10)
@@ -48,8 +50,9 @@ def seconds_since(record: RestartRecord, control: ControlFacts) -> float:
 
 
 def restarts_of(target: str, control: ControlFacts) -> tuple[RestartRecord, ...]:
-    """This target's restarts, newest last."""
-    return tuple(r for r in control.restarts if r.target == target)
+    """This target's restarts, newest last; those of all its group, where it has one: each member has a new name."""
+    group = group_of(target)
+    return tuple(r for r in control.restarts if group_of(r.target) == group)
 
 
 def in_flight(target: str, control: ControlFacts) -> RestartRecord | None:
@@ -77,23 +80,31 @@ def cooldown_left(target: str, control: ControlFacts, base: float, most: float) 
 
 
 def verifications(snapshot: Snapshot, control: ControlFacts, window: float) -> Sequence[tuple[RestartRecord, bool]]:
-    """Restarts whose effect is known now: True when the target has beaten since, False when the window passed."""
+    """Restarts whose effect is known now: True when the target, or another of its group, has beaten since; False when
+    the window passed. While the platform does not answer, nobody can say who belongs to a group."""
     if isinstance(snapshot.workers, Unknown):
         return ()
     verified: list[tuple[RestartRecord, bool]] = []
     for record in control.restarts:
         if record.outcome is not Outcome.APPLIED or record.verified is not None:
             continue
-        age = seconds_since(record, control)
+        age, lives = seconds_since(record, control), _lives_of_group(record, snapshot)
         beat = any(
-            w.session.target == record.target
+            (w.session.target == record.target or life_of(w.session.incarnation) in lives)
             and w.session.beats > 0
             and (w.session.started_at >= record.at or (age < 0 and w.session.ended_at is None))  # clock stepped back
             for w in snapshot.workers.value
         )
-        if beat or credited_age(record.at, control.now, control.credits) > window:
+        passed = credited_age(record.at, control.now, control.credits) > window
+        if beat or (passed and not isinstance(snapshot.platform, Unknown)):
             verified.append((record, beat))
     return verified
+
+
+def _lives_of_group(record: RestartRecord, snapshot: Snapshot) -> frozenset[str]:
+    targets = () if isinstance(snapshot.platform, Unknown) else snapshot.platform.value
+    group = group_of(record.target)
+    return frozenset(t.incarnation for t in targets if t.group == group and not t.whole)
 
 
 def budget_left(kind: ActionKind, queue: str, count: int, control: ControlFacts) -> int:

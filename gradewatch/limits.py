@@ -30,10 +30,12 @@ def rule(actions: Sequence[Action], snapshot: Snapshot, settings: Settings) -> t
     control = snapshot.control.value
     general = _general(control, settings)
     used: Counter[tuple[ActionKind, str]] = Counter()
-    coming = _restarts_coming(actions, snapshot, control, settings)
+    targets: Sequence[Target] = snapshot.platform.value if isinstance(snapshot.platform, Known) else ()
+    refusals = {(t.subject, t.incarnation): t.no_restart for t in targets if t.no_restart}
+    coming = _restarts_coming([a for a in actions if not _refused(a, refusals)], targets, control, settings)
     rulings = []
     for action in actions:
-        why = general or _held(action, coming) or _cooling(action, control, settings)
+        why = general or _refused(action, refusals) or _held(action, coming) or _cooling(action, control, settings)
         why = why or _over_budget(action, control, settings, used)
         if why:
             rulings.append(Ruling(action, Outcome.SUPPRESSED, why))
@@ -52,15 +54,19 @@ def _general(control: ControlFacts, settings: Settings) -> str:
     return ""
 
 
+def _refused(action: Action, refusals: Mapping[tuple[str, str], str]) -> str:
+    """Why this target is not to be restarted, by what its platform says: it is no cure, or not the moment."""
+    return refusals.get((action.subject, action.incarnation), "") if action.kind is ActionKind.RESTART else ""
+
+
 def _restarts_coming(
-    actions: Sequence[Action], snapshot: Snapshot, control: ControlFacts, settings: Settings
+    actions: Sequence[Action], targets: Sequence[Target], control: ControlFacts, settings: Settings
 ) -> Mapping[str, str]:
     """Queues whose workers are being restarted, or will be as soon as a cool-down ends, with the target's name.
 
     A restart whose budget is spent does not come, and holds nothing.
     """
-    targets: Sequence[Target] = snapshot.platform.value if isinstance(snapshot.platform, Known) else ()
-    queues = {t.name: t.queues for t in targets}
+    queues = {t.subject: t.queues for t in targets}
     flying = [(r.target, queues.get(r.target, (r.queue,))) for r in control.restarts if in_flight(r.target, control)]
     count = settings.remediation.budget[ActionKind.RESTART].count
     for action in actions:

@@ -44,11 +44,11 @@ def _silences(snapshot: Snapshot, settings: Settings) -> Iterator[float]:
 
 
 def _restart(target: Target, control: ControlFacts, limits: RemediationSettings) -> Iterator[float]:
-    flying = in_flight(target.name, control)
+    flying = in_flight(target.subject, control)
     if flying:
         yield limits.verify - seconds_since(flying, control)
-    if not target.running:
-        yield cooldown_left(target.name, control, limits.cooldown, limits.cooldown_max)
+    if not target.running and not target.no_restart:
+        yield cooldown_left(target.subject, control, limits.cooldown, limits.cooldown_max)
 
 
 def _timeouts(name: str, facts: QueueFacts, control: ControlFacts, settings: Settings) -> Iterator[float]:

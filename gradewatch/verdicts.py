@@ -18,6 +18,7 @@ from gradewatch.model import (
     Verdict,
     WorkerReading,
     WorkerVerdict,
+    life_of,
 )
 
 FLEET = 3  # fewer workers than this are no fleet: one silent worker of two proves nothing about the monitor
@@ -60,15 +61,17 @@ def _judge_one(
 ) -> WorkerVerdict:
     session = reading.session
     silent = reading.store_silent_seconds if single else reading.silent_seconds
-    if session.incarnation in ended:
-        target = ended[session.incarnation]
+    life = session.incarnation if session.incarnation in ended else life_of(session.incarnation)
+    if life in ended:
+        target = ended[life]
         return WorkerVerdict(session, Verdict.DEAD, f"its process ended: {_how(target)}", target.name, silent)
-    target_now = alive.get(session.incarnation)
+    target_now = alive.get(life)
     verdict, evidence = (
         _from_beats(reading, silent, timeout) if session.source is Source.BEATS else _from_job(reading, silent, timeout)
     )
     if verdict is Verdict.SUSPECT and target_now:
-        evidence += f"; its process {target_now.pid} is still there, so it hangs or is stopped"
+        process = f"process {target_now.pid}" if target_now.pid else f"place {target_now.name}"
+        evidence += f"; its {process} is still there, so it hangs or is stopped"
     return WorkerVerdict(
         session,
         verdict,

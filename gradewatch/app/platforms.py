@@ -23,6 +23,10 @@ def make_platform(settings: Settings, environ: Mapping[str, str], *, single: boo
         return NoPlatform()
     if kind in OTHERS:
         return other_platform(settings, environ)
+    if kind == "kubernetes":
+        from gradewatch.platforms.kubernetes import KubernetesPlatform
+
+        return KubernetesPlatform(settings, environ, single=single)
     raise ConfigError([f"platform.kind: no platform {kind} in this version"])
 
 

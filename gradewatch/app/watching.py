@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import structlog
 
-from gradewatch.app.platforms import leases_of, opened_platform
+from gradewatch.app.platforms import leases_of, make_platform, opened_platform
 from gradewatch.app.stores import foreign_side, make_store
 from gradewatch.board import Board
 from gradewatch.clock import SystemClock
@@ -21,7 +21,7 @@ from gradewatch.cycle import Cycle
 from gradewatch.errors import StoreError
 from gradewatch.metrics.watch import WatchMetrics
 from gradewatch.model import CycleReport, Right
-from gradewatch.ports import ChecksRights, Clock, HearsReports, Store, WorkerControl
+from gradewatch.ports import ChecksRights, Clock, HearsReports, Managed, Store, WorkerControl
 from gradewatch.probes.observer import Observer
 from gradewatch.remediation.lease import ActingLease
 from gradewatch.remediation.remedies import Remedies
@@ -175,8 +175,12 @@ async def _single(settings: Settings, environ: Mapping[str, str], *, acting: boo
 async def rights(settings: Settings, *, environ: Mapping[str, str]) -> Sequence[Right]:
     """The rights that the watch needs on its platform, and whether it has them; none where no platform gives any.
     Raises PlatformError when that cannot be asked."""
-    async with opened_platform(settings, environ, single=True) as platform:
+    platform = make_platform(settings, environ, single=True)
+    try:
         return await platform.rights() if isinstance(platform, ChecksRights) else ()
+    finally:
+        if isinstance(platform, Managed):
+            await platform.close()
 
 
 def _mode(settings: Settings, mode: str) -> Settings:

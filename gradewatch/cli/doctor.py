@@ -22,19 +22,26 @@ def doctor(ctx: click.Context, invocation: Invocation, as_json: bool) -> None:
     """
     from gradewatch import app
     from gradewatch.cli import report as reports
+    from gradewatch.cli.rights import Checked, checked
+
+    async def look() -> tuple[reports.CycleReport, Checked]:
+        report = await app.look(settings, environ=invocation.environ)
+        return report, await checked(app.rights(settings, environ=invocation.environ))
 
     try:
         settings = invocation.settings()
-        report = asyncio.run(app.look(settings, environ=invocation.environ))
+        report, rights = asyncio.run(look())
     except GradewatchError as error:
         if as_json:
             _echo_refusal(error)
         raise
+    code = rights.exit_code(reports.exit_code(report))
     if as_json:
-        reports.echo_as_json(report)
+        reports.echo_as_json(report, code=code, **rights.as_json())
     else:
         reports.echo_report(report)
-    ctx.exit(reports.exit_code(report))
+        rights.echo()
+    ctx.exit(code)
 
 
 def _echo_refusal(error: GradewatchError) -> None:

@@ -178,11 +178,11 @@ def echo_results(report: CycleReport) -> None:
         click.echo(f"\nTo put the jobs back as they were: gradewatch undo {report.sweep}")
 
 
-def echo_as_json(report: CycleReport, *, acted: bool = False) -> None:
-    """The shapes are those of the HTTP API."""
+def echo_as_json(report: CycleReport, *, acted: bool = False, code: int | None = None, **more: Any) -> None:
+    """The shapes are those of the HTTP API. `code`: an exit code that rests on `more` too, which is shown beside."""
     from gradewatch.http import wire
 
-    status = {0: "healthy", NOT_SO: "findings", CANNOT: "cannot_tell"}[exit_code(report)]
+    status = {0: "healthy", NOT_SO: "findings", CANNOT: "cannot_tell"}[exit_code(report) if code is None else code]
     body: dict[str, Any] = {
         "status": status,
         "summary": headline(report),
@@ -194,7 +194,7 @@ def echo_as_json(report: CycleReport, *, acted: bool = False) -> None:
     }
     if acted:
         body |= {"sweep": report.sweep, "leader": report.leader, "results": [_result(r) for r in report.results]}
-    echo_json(body)
+    echo_json(body | more)
 
 
 def _queue_json(stats: QueueStats) -> dict[str, Any]:

@@ -32,8 +32,7 @@ from gradewatch.model import ActionKind
 
 Path = tuple[str, ...]
 
-PLATFORMS = ("process", "supervisor", "systemd", "render", "command", "webhook", "none")
-PLATFORMS_LATER = ("kubernetes",)
+PLATFORMS = ("process", "kubernetes", "supervisor", "systemd", "render", "command", "webhook", "none")
 
 SECTIONS: Mapping[str, Mapping[str, Reader]] = {
     "store": {"url": text, "timeout": duration(0.1), "records": text},
@@ -58,7 +57,7 @@ SECTIONS: Mapping[str, Mapping[str, Reader]] = {
         "lease": duration(1.0),
     },
     "platform": {
-        "kind": word(*PLATFORMS, later=PLATFORMS_LATER),
+        "kind": word(*PLATFORMS),
         "timeout": duration(0.1),
         "queues": listing(name, ",", '["default"]'),
         "namespace": text,

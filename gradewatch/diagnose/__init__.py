@@ -35,7 +35,8 @@ def diagnose(snapshot: Snapshot, settings: Settings) -> Diagnosis:
             if isinstance(reading, Known):
                 view = _view(name, reading.value, serving.get(name, ()), snapshot, control, settings)
                 findings += [*queues.findings(view), *jobs.findings(view), *foreign.findings(view)]
-        findings += repairs.findings(control, verdicts, settings)
+        targets = snapshot.platform.value if isinstance(snapshot.platform, Known) else ()
+        findings += repairs.findings(control, verdicts, targets, settings)
     gravest_first = sorted(findings, key=lambda f: GRAVEST_FIRST.index(f.severity))
     once = {(f.code, f.subject): f for f in reversed(gravest_first)}  # one cause seen from two queues is one finding
     return Diagnosis(verdicts, tuple(reversed(once.values())))

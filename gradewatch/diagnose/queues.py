@@ -62,13 +62,18 @@ def _backlog(view: View) -> Iterator[Finding]:
 def _nobody(view: View) -> Iterator[Finding]:
     stats, name = view.facts.stats, view.queue.name
     waiting = f"{stats.pending} pending" + (f", the oldest eligible one for {view.waited:.0f} s" if view.waited else "")
+    told = [t for t in view.targets if t.problem]
+    problems = tuple(f"{t.name}: {t.problem}" for t in told)[:5]
+    fix = next((t.fix for t in told if t.fix), "")
     if not view.ever_seen and not view.workers:
         yield view.finding(
             Code.WORKER_NEVER_SEEN,
             Severity.CRITICAL if stats.pending else Severity.WARNING,
-            f"No worker has ever been seen on {name}: it was never deployed, or it looks at another store",
-            (waiting, "no session was ever opened for this queue"),
-            "Start a worker with the same store settings: `gradewatch worker`, or `gradewatch run` for worker and "
+            f"No worker has ever been seen on {name}: "
+            + (problems[0] if problems else "it was never deployed, or it looks at another store"),
+            (waiting, "no session was ever opened for this queue", *problems),
+            fix
+            or "Start a worker with the same store settings: `gradewatch worker`, or `gradewatch run` for worker and "
             "watch in one. If one runs, compare its store.url with this one's.",
             "gradewatch worker",
         )
@@ -79,8 +84,8 @@ def _nobody(view: View) -> Iterator[Finding]:
             Code.WORKER_NOT_RUNNING,
             Severity.CRITICAL,
             f"No worker is running for {name}",
-            (waiting, *lost, *exits),
-            "Start one; if it was started, its first log lines say why it ended.",
+            (waiting, *problems, *lost, *exits),
+            fix or "Start one; if it was started, its first log lines say why it ended.",
             "gradewatch worker",
         )
 

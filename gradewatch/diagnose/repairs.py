@@ -6,12 +6,16 @@ from collections.abc import Iterator, Sequence
 
 from gradewatch.config import Settings
 from gradewatch.history import budget_left, given_up
-from gradewatch.model import Code, ControlFacts, Finding, Severity, Verdict, WorkerVerdict
+from gradewatch.model import Code, ControlFacts, Finding, Severity, Target, Verdict, WorkerVerdict, group_of
 
 
-def findings(control: ControlFacts, verdicts: Sequence[WorkerVerdict], settings: Settings) -> Iterator[Finding]:
-    beating = {v.session.target for v in verdicts if v.verdict is Verdict.ALIVE}
-    for target in sorted({r.target for r in control.restarts}):
+def findings(
+    control: ControlFacts, verdicts: Sequence[WorkerVerdict], targets: Sequence[Target], settings: Settings
+) -> Iterator[Finding]:
+    alive = [v for v in verdicts if v.verdict is Verdict.ALIVE]
+    members = {t.name: t.group for t in targets}
+    beating = {v.session.target for v in alive} | {members.get(v.target or "", "") for v in alive}
+    for target in sorted({group_of(r.target) for r in control.restarts}):
         if given_up(target, control) and target not in beating:
             yield _ineffective(target)
     for kind, queue in sorted(control.spent):

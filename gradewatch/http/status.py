@@ -88,7 +88,10 @@ def configured(report: CycleReport | None) -> bool:
     if report is None:
         return False
     seen = report.snapshot
-    targets = isinstance(seen.platform, Known) and any(not rescues(target.queues) for target in seen.platform.value)
+    # A Deployment that does not exist is a target without any life: told of, and no place for a worker.
+    targets = isinstance(seen.platform, Known) and any(
+        (target.incarnation or not target.whole) and not rescues(target.queues) for target in seen.platform.value
+    )
     ever = isinstance(seen.store, Known) and any(seen.store.value.session_ever.values())
     return targets or ever or any(not rescues(verdict.session.queues) for verdict in report.diagnosis.verdicts)
 
