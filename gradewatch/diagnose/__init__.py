@@ -26,7 +26,7 @@ def diagnose(snapshot: Snapshot, settings: Settings) -> Diagnosis:
         *store.findings(snapshot),
         *providers.findings(snapshot),
         *platform.findings(snapshot),
-        *workers.findings(verdicts),
+        *workers.findings(snapshot, verdicts),
     ]
     control = snapshot.control.value if isinstance(snapshot.control, Known) else None
     if control is not None:

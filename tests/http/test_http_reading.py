@@ -17,8 +17,8 @@ from gradewatch.board import Board
 from gradewatch.config import Settings
 from gradewatch.errors import AccessDenied, SchemaMismatch, StoreUnavailable
 from gradewatch.http import make_app
-from gradewatch.http.verdict import STUCK_AFTER
 from gradewatch.http.openapi import DOCUMENT
+from gradewatch.http.verdict import STUCK_AFTER
 from gradewatch.http.wire import MAX_FINDINGS, encode, plain
 from gradewatch.metrics.watch import WatchMetrics
 from gradewatch.model import (
