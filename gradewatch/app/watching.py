@@ -9,9 +9,11 @@ import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import structlog
 
+from gradewatch.app.rescuing import Rescuer, WithRescue
 from gradewatch.app.stores import make_store
 from gradewatch.board import Board
 from gradewatch.clock import SystemClock
@@ -42,9 +44,12 @@ def make_cycle(
     clock: Clock | None = None,
     single: bool = False,
     check_providers: bool = True,
+    rescuer: Rescuer | None = None,
 ) -> Cycle:
     """A cycle over this store and platform, woken by the platform's events and the board's readers."""
     clock = clock or SystemClock()
+    if rescuer is not None:
+        platform = WithRescue(platform, rescuer)
     holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
     cycle = Cycle(
         Observer(
@@ -58,7 +63,7 @@ def make_cycle(
             troubles=store,
             check_providers=check_providers,
         ),
-        Remedies(store, platform, settings.remediation, by=holder),
+        Remedies(store, platform, settings.remediation, by=holder, rescuer=rescuer),
         ActingLease(store, holder, settings.remediation.lease, clock),
         board,
         settings,
@@ -76,13 +81,15 @@ async def watch(
     stop: asyncio.Event,
     platform: WorkerControl | None = None,
     board: Board | None = None,
+    config: Path | None = None,
 ) -> None:
     """Watch until `stop`. Starts even while the store is away, and says so. Raises GradewatchError when the HTTP port
     cannot be had."""
     board = board or Board()
     store = make_store(settings)
     metrics = WatchMetrics(settings, store=store.kind)
-    cycle = make_cycle(settings, store, platform or NoPlatform(), board, environ=environ)
+    rescuer = Rescuer(settings, config=config, environ=environ) if settings.watch.rescue else None
+    cycle = make_cycle(settings, store, platform or NoPlatform(), board, environ=environ, rescuer=rescuer)
     try:
         await _try_open(store)
         async with _serving(settings, board, store, metrics), _chores(settings, store), asyncio.TaskGroup() as group:
@@ -90,6 +97,8 @@ async def watch(
             await cycle.run(stop)
             pulse.cancel()
     finally:
+        if rescuer is not None:
+            await rescuer.close()
         await store.close()
 
 

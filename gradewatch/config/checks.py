@@ -46,6 +46,13 @@ def _queue(settings: Settings, queue: QueueSettings, given: Callable[[str], bool
                 f"{key(name)} is {spell(seconds)} and {at} is {spell(beat)}: jobs are failed before a silent worker "
                 f"is noticed; let {key(name)} be longer",
             )
+    if settings.watch.rescue and queue.timeouts.schedule_to_start <= settings.watch.rescue_after:
+        yield Doubt(
+            ("watch.rescue", "watch.rescue_after", key("schedule_to_start")),
+            f"watch.rescue_after is {spell(settings.watch.rescue_after)} and {key('schedule_to_start')} is "
+            f"{spell(queue.timeouts.schedule_to_start)}: jobs are failed before a rescue worker is started; let "
+            "watch.rescue_after be shorter",
+        )
     if settings.watch.interval > beat:
         yield Doubt(
             ("watch.interval", at),

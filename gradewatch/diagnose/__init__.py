@@ -11,7 +11,17 @@ from collections.abc import Mapping, Sequence
 from gradewatch.config import Settings
 from gradewatch.diagnose import jobs, platform, providers, queues, repairs, store, workers
 from gradewatch.diagnose.view import View
-from gradewatch.model import ControlFacts, Diagnosis, Known, QueueFacts, Severity, Snapshot, Unknown, WorkerVerdict
+from gradewatch.model import (
+    ControlFacts,
+    Diagnosis,
+    Known,
+    QueueFacts,
+    Severity,
+    Snapshot,
+    Unknown,
+    WorkerVerdict,
+    rescued,
+)
 from gradewatch.verdicts import judge
 
 __all__ = ["diagnose"]
@@ -33,7 +43,7 @@ def diagnose(snapshot: Snapshot, settings: Settings) -> Diagnosis:
         serving = _by_queue(verdicts)
         for name, reading in snapshot.queues.items():
             if isinstance(reading, Known):
-                view = _view(name, reading.value, serving.get(name, ()), snapshot, control, settings)
+                view = _view(name, reading.value, serving, snapshot, control, settings)
                 findings += [*queues.findings(view), *jobs.findings(view)]
         findings += repairs.findings(control, verdicts, settings)
     gravest_first = sorted(findings, key=lambda f: GRAVEST_FIRST.index(f.severity))
@@ -52,7 +62,7 @@ def _by_queue(verdicts: Sequence[WorkerVerdict]) -> Mapping[str, Sequence[Worker
 def _view(
     name: str,
     facts: QueueFacts,
-    workers: Sequence[WorkerVerdict],
+    serving: Mapping[str, Sequence[WorkerVerdict]],
     snapshot: Snapshot,
     control: ControlFacts,
     settings: Settings,
@@ -62,7 +72,8 @@ def _view(
         settings.queues[name],
         facts,
         workers_read=isinstance(snapshot.workers, Known),
-        workers=tuple(workers),
+        workers=tuple(serving.get(name, ())),
+        rescuers=tuple(worker for served in rescued([name]) for worker in serving.get(served, ())),
         targets=tuple(t for t in targets if name in t.queues),
         control=control,
         settings=settings,

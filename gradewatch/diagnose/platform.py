@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gradewatch.model import Code, Exit, ExitKind, Finding, Severity, Snapshot, Target, Unknown
+from gradewatch.model import Code, Exit, ExitKind, Finding, Severity, Snapshot, Target, Unknown, queue_of
 
 RECENT = 600.0  # seconds an exit stays evidence
 SHORT_LIFE = 60.0  # a worker that lived shorter than this did not really start
@@ -36,7 +36,7 @@ def _down(target: Target) -> Finding:
         "It is restarted as far as cool-down and budget allow, and its jobs are taken back. If it does not stay up, "
         "read its last log lines.",
         "gradewatch audit",
-        queue=target.queues[0] if target.queues else None,
+        queue=queue_of(target.queues[0]) if target.queues else None,
     )
 
 
@@ -50,7 +50,7 @@ def _oom(target: Target, exits: list[Exit]) -> Finding:
         "Raise its memory limit, or lower worker.slots and worker.max_image_pixels: a restart alone meets "
         "the same end.",
         "gradewatch audit",
-        queue=target.queues[0] if target.queues else None,
+        queue=queue_of(target.queues[0]) if target.queues else None,
     )
 
 
@@ -64,7 +64,7 @@ def _crash_loop(target: Target, exits: list[Exit]) -> Finding:
         "Read its last log lines: a missing key, package or file stops it. Restarts go on more and more slowly until "
         "their budget is spent.",
         "gradewatch worker",
-        queue=target.queues[0] if target.queues else None,
+        queue=queue_of(target.queues[0]) if target.queues else None,
     )
 
 

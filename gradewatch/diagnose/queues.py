@@ -58,12 +58,17 @@ def _backlog(view: View) -> Iterator[Finding]:
 def _nobody(view: View) -> Iterator[Finding]:
     stats, name = view.facts.stats, view.queue.name
     waiting = f"{stats.pending} pending" + (f", the oldest eligible one for {view.waited:.0f} s" if view.waited else "")
+    meanwhile = tuple(
+        f"a rescue worker runs its jobs meanwhile: {w.session.name}, {w.evidence}"
+        for w in view.rescuers
+        if w.verdict in (Verdict.ALIVE, Verdict.STARVED)
+    )
     if not view.ever_seen and not view.workers:
         yield view.finding(
             Code.WORKER_NEVER_SEEN,
             Severity.CRITICAL if stats.pending else Severity.WARNING,
             f"No worker has ever been seen on {name}: it was never deployed, or it looks at another store",
-            (waiting, "no session was ever opened for this queue"),
+            (waiting, "no session was ever opened for this queue", *meanwhile),
             "Start a worker with the same store settings: `gradewatch worker`, or `gradewatch run` for worker and "
             "watch in one. If one runs, compare its store.url with this one's.",
             "gradewatch worker",
@@ -75,7 +80,7 @@ def _nobody(view: View) -> Iterator[Finding]:
             Code.WORKER_NOT_RUNNING,
             Severity.CRITICAL,
             f"No worker is running for {name}",
-            (waiting, *lost, *exits),
+            (waiting, *lost, *exits, *meanwhile),
             "Start one; if it was started, its first log lines say why it ended.",
             "gradewatch worker",
         )

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from gradewatch.model import CRASHED, Code, Finding, Session, Severity, Snapshot, Unknown, Verdict, WorkerVerdict
+from gradewatch.model import (
+    CRASHED,
+    Code,
+    Finding,
+    Session,
+    Severity,
+    Snapshot,
+    Unknown,
+    Verdict,
+    WorkerVerdict,
+    queue_of,
+)
 from gradewatch.verdicts import fleet_gate
 
 LOOP = 3  # crashes on record that make a crash loop; the store shows those of the last five minutes
@@ -36,7 +47,7 @@ def findings(snapshot: Snapshot, verdicts: Sequence[WorkerVerdict]) -> Iterator[
                 "It is not dead and keeps its jobs until start_to_close. Move CPU-bound or blocking work off its "
                 "event loop, or give it more CPU.",
                 f"py-spy dump --pid {v.session.pid}",
-                queue=v.session.queues[0] if v.session.queues else None,
+                queue=queue_of(v.session.queues[0]) if v.session.queues else None,
             )
 
 
@@ -65,7 +76,7 @@ def _crash(name: str, sessions: Sequence[Session], loop: bool, now: datetime) ->
         f"{name} {said}",
         tuple(f"{s.end_reason}, {(now - _ended(s)).total_seconds():.0f} s ago" for s in sessions[-5:]),
         "Read its log: the traceback is there. What supervises it starts it again, later each time.",
-        queue=last.queues[0] if last.queues else None,
+        queue=queue_of(last.queues[0]) if last.queues else None,
     )
 
 

@@ -60,6 +60,7 @@ from gradewatch.model.workers import (
     Verdict,
     WorkerReading,
     WorkerVerdict,
+    queue_of,
     rescued,
     rescues,
 )
@@ -117,6 +118,7 @@ __all__ = [
     "Verdict",
     "WorkerReading",
     "WorkerVerdict",
+    "queue_of",
     "rescued",
     "rescues",
 ]

@@ -34,6 +34,11 @@ def rescues(served: Iterable[str]) -> tuple[str, ...]:
     return tuple(queue.removeprefix(RESCUE) for queue in served if queue.startswith(RESCUE))
 
 
+def queue_of(served: str) -> str:
+    """The queue that is meant, by way of rescue or not."""
+    return served.removeprefix(RESCUE)
+
+
 @dataclass(frozen=True, slots=True)
 class NewSession:
     """What a worker process says of itself when it opens its session."""
