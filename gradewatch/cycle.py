@@ -24,6 +24,7 @@ from gradewatch.ports import Clock
 from gradewatch.probes.observer import Observer
 from gradewatch.remediation.lease import ActingLease
 from gradewatch.remediation.remedies import Remedies
+from gradewatch.rescue import decide_rescues, relieved
 from gradewatch.schedule import next_wake
 
 log = structlog.get_logger(__name__)
@@ -105,6 +106,8 @@ class Cycle:
         self._owed += observation.credits
         leader = acting and isinstance(snapshot.store, Known) and await self._lease.keep()
         results: list[Result] = []
+        if acting and not leader and self._lease.refused is None:
+            self._remedies.step_down()
         if leader or (acting and self._owed):
             await self._remedy(snapshot, diagnosis, sweep, results)
         report = self._report(
@@ -124,7 +127,10 @@ class Cycle:
                 return
             if not snapshot.observe_only:
                 await self._remedies.judge_restarts(snapshot)
-            rulings = rule(decide(snapshot, diagnosis, self._settings), snapshot, self._settings)
+            await self._remedies.relieve(relieved(snapshot, diagnosis), sweep=sweep)
+            actions = decide(snapshot, diagnosis, self._settings)
+            actions += decide_rescues(snapshot, diagnosis, self._settings)
+            rulings = rule(actions, snapshot, self._settings)
             await self._remedies.act(
                 snapshot, diagnosis, rulings, sweep=sweep, may_act=lambda: self._lease.held, done=results
             )

@@ -6,7 +6,7 @@ Budgets and cool-downs are counted from the audit trail in the store, so that a 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from gradewatch.config import Settings
 from gradewatch.history import budget_left, cooldown_left, in_flight
@@ -20,6 +20,7 @@ from gradewatch.model import (
     Ruling,
     Snapshot,
     Target,
+    rescues,
 )
 
 
@@ -62,24 +63,42 @@ def _refused(action: Action, refusals: Mapping[tuple[str, str], str]) -> str:
 def _restarts_coming(
     actions: Sequence[Action], targets: Sequence[Target], control: ControlFacts, settings: Settings
 ) -> Mapping[str, str]:
-    """Queues whose workers are being restarted, or will be as soon as a cool-down ends, with the target's name.
+    """Queues whose workers are being restarted, or will be as soon as a cool-down ends, or that a rescue worker is
+    about to work; with what is being done.
 
     A restart whose budget is spent does not come, and holds nothing.
     """
     queues = {t.subject: t.queues for t in targets}
     flying = [(r.target, queues.get(r.target, (r.queue,))) for r in control.restarts if in_flight(r.target, control)]
-    count = settings.remediation.budget[ActionKind.RESTART].count
     for action in actions:
-        if action.kind is ActionKind.RESTART and budget_left(action.kind, action.queue, count, control):
+        if action.kind is ActionKind.RESTART and _affordable(action, control, settings):
             flying.append((action.subject, queues.get(action.subject, (action.queue,))))
-    return {queue: name for name, served in flying for queue in served}
+    coming = {queue: f"{name} is being restarted" for name, served in flying for queue in served}
+    for queue in _rescues_coming(actions, targets, control, settings):
+        coming.setdefault(queue, "a rescue worker is being started")
+    return coming
+
+
+def _rescues_coming(
+    actions: Sequence[Action], targets: Sequence[Target], control: ControlFacts, settings: Settings
+) -> Iterator[str]:
+    for target in targets:
+        if target.running and target.running_seconds < settings.remediation.verify:
+            yield from rescues(target.queues)
+    for action in actions:
+        if action.kind is ActionKind.RESCUE and _affordable(action, control, settings):
+            yield action.queue
+
+
+def _affordable(action: Action, control: ControlFacts, settings: Settings) -> bool:
+    return budget_left(action.kind, action.queue, settings.remediation.budget[action.kind].count, control) > 0
 
 
 def _held(action: Action, coming: Mapping[str, str]) -> str:
     """Restart before fail (DESIGN rule 8): a waiting job is not failed while its worker is being restarted."""
     waits = action.kind is ActionKind.EXPIRE and action.job is not None and action.job.state is JobState.PENDING
     if waits and action.queue in coming:
-        return f"held while {coming[action.queue]} is being restarted"
+        return f"held while {coming[action.queue]}"
     return ""
 
 

@@ -369,6 +369,18 @@ class WorkerControl(Protocol):
         ...
 
 
+class RescueControl(Protocol):
+    """Runs a worker of our own, supervised, for queues whose workers are gone."""
+
+    async def add(self, queue: str) -> None:
+        """Have it work this queue, too. Raises PlatformError when no process can be started."""
+        ...
+
+    def release(self, queues: Collection[str] | None = None) -> None:
+        """Have it leave these queues (None: all), and drain, in the background."""
+        ...
+
+
 # What a platform may give beside that; each is asked for by isinstance.
 
 

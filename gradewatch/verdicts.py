@@ -19,6 +19,7 @@ from gradewatch.model import (
     WorkerReading,
     WorkerVerdict,
     life_of,
+    queue_of,
 )
 
 FLEET = 3  # fewer workers than this are no fleet: one silent worker of two proves nothing about the monitor
@@ -50,7 +51,8 @@ class HeartbeatTimeouts:
 
     def __getitem__(self, session: Session) -> float:
         if session.queues not in self._known:
-            served = [self._settings.queues[q] for q in session.queues if q in self._settings.queues]
+            queues = self._settings.queues
+            served = [queues[q] for q in map(queue_of, session.queues) if q in queues]
             default = self._settings.timeouts.heartbeat
             self._known[session.queues] = min((q.timeouts.heartbeat for q in served), default=default)
         return self._known[session.queues]

@@ -51,6 +51,6 @@ async def run(
     platform = worker_children(settings, config=config, environ=environ, on_line=on_line)
     await platform.start()
     try:
-        await watch(settings, environ=environ, stop=stop, platform=platform, board=board)
+        await watch(settings, environ=environ, stop=stop, platform=platform, board=board, config=config)
     finally:
         await platform.stop()

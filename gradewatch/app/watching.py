@@ -9,10 +9,12 @@ import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import structlog
 
 from gradewatch.app.platforms import leases_of, make_platform, opened_platform
+from gradewatch.app.rescuing import Rescuer, WithRescue
 from gradewatch.app.stores import foreign_side, make_store
 from gradewatch.board import Board
 from gradewatch.clock import SystemClock
@@ -42,16 +44,18 @@ def make_cycle(
     clock: Clock | None = None,
     single: bool = False,
     check_providers: bool = True,
+    rescuer: Rescuer | None = None,
 ) -> Cycle:
     """A cycle over this store and platform, woken by the platform's events and the board's readers."""
     clock = clock or SystemClock()
+    seen = platform if rescuer is None else WithRescue(platform, rescuer)
     holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
     leases = leases_of(platform, store)
     cycle = Cycle(
         Observer(
             store,
             store,
-            platform,
+            seen,
             environ,
             settings,
             clock,
@@ -60,13 +64,13 @@ def make_cycle(
             check_providers=check_providers,
             foreign=foreign_side(store),
         ),
-        Remedies(store, platform, settings.remediation, by=holder),
+        Remedies(store, seen, settings.remediation, by=holder, rescuer=rescuer),
         ActingLease(leases, holder, settings.remediation.lease, clock, in_store=leases is store),
         board,
         settings,
         clock,
     )
-    platform.on_event(lambda: cycle.wake("platform"))
+    seen.on_event(lambda: cycle.wake("platform"))
     board.on_wake(cycle.wake)
     if isinstance(platform, HearsReports):
         board.listen(platform.hear)
@@ -80,22 +84,29 @@ async def watch(
     stop: asyncio.Event,
     platform: WorkerControl | None = None,
     board: Board | None = None,
+    config: Path | None = None,
 ) -> None:
     """Watch until `stop`. Starts even while the store or the platform is away, and says so. Without a `platform`, it is
     that of the settings. Raises GradewatchError when the HTTP port cannot be had."""
     if platform is not None:
-        await _watch(settings, environ, stop, platform, board or Board())
+        await _watch(settings, environ, stop, platform, board or Board(), config)
         return
     async with opened_platform(settings, environ) as opened:
-        await _watch(settings, environ, stop, opened, board or Board())
+        await _watch(settings, environ, stop, opened, board or Board(), config)
 
 
 async def _watch(
-    settings: Settings, environ: Mapping[str, str], stop: asyncio.Event, platform: WorkerControl, board: Board
+    settings: Settings,
+    environ: Mapping[str, str],
+    stop: asyncio.Event,
+    platform: WorkerControl,
+    board: Board,
+    config: Path | None,
 ) -> None:
     store = make_store(settings)
     metrics = WatchMetrics(settings, store=store.kind)
-    cycle = make_cycle(settings, store, platform, board, environ=environ)
+    rescuer = Rescuer(settings, config=config, environ=environ) if settings.watch.rescue else None
+    cycle = make_cycle(settings, store, platform, board, environ=environ, rescuer=rescuer)
     try:
         await _try_open(store)
         async with _serving(settings, board, store, metrics), _chores(settings, store), asyncio.TaskGroup() as group:
@@ -103,6 +114,8 @@ async def _watch(
             await cycle.run(stop)
             pulse.cancel()
     finally:
+        if rescuer is not None:
+            await rescuer.close()
         await store.close()
 
 

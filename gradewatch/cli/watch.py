@@ -43,7 +43,7 @@ async def _watch(settings: Settings, invocation: Invocation, stop: asyncio.Event
     from gradewatch.cli.signals import cut_short
 
     await prepare_store(settings)
-    await cut_short(app.watch(settings, environ=invocation.environ, stop=stop), hurry)
+    await cut_short(app.watch(settings, environ=invocation.environ, stop=stop, config=invocation.config), hurry)
 
 
 def _once(invocation: Invocation, dry_run: bool, as_json: bool) -> int:

@@ -53,6 +53,13 @@ def _queue(settings: Settings, queue: QueueSettings, given: Callable[[str], bool
             )
     if queue.foreign is not None:
         yield from _foreign(settings, queue.name, queue.foreign)
+    if settings.watch.rescue and queue.timeouts.schedule_to_start <= settings.watch.rescue_after:
+        yield Doubt(
+            ("watch.rescue", "watch.rescue_after", key("schedule_to_start")),
+            f"watch.rescue_after is {spell(settings.watch.rescue_after)} and {key('schedule_to_start')} is "
+            f"{spell(queue.timeouts.schedule_to_start)}: jobs are failed before a rescue worker is started; let "
+            "watch.rescue_after be shorter",
+        )
     if settings.watch.interval > beat:
         yield Doubt(
             ("watch.interval", at),

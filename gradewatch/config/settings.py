@@ -82,6 +82,7 @@ DEFAULT_BUDGETS: Mapping[ActionKind, Budget] = {
     ActionKind.EXPIRE: Budget(1000, 600.0),
     ActionKind.REQUEUE: Budget(1000, 600.0),
     ActionKind.FAIL: Budget(1000, 600.0),
+    ActionKind.RESCUE: Budget(10, 3600.0),
 }
 
 

@@ -11,7 +11,17 @@ from collections.abc import Mapping, Sequence
 from gradewatch.config import Settings
 from gradewatch.diagnose import foreign, jobs, platform, providers, queues, repairs, store, workers
 from gradewatch.diagnose.view import View
-from gradewatch.model import ControlFacts, Diagnosis, Known, QueueFacts, Severity, Snapshot, Unknown, WorkerVerdict
+from gradewatch.model import (
+    ControlFacts,
+    Diagnosis,
+    Known,
+    QueueFacts,
+    Severity,
+    Snapshot,
+    Unknown,
+    WorkerVerdict,
+    rescued,
+)
 from gradewatch.verdicts import judge
 
 __all__ = ["diagnose"]
@@ -26,14 +36,14 @@ def diagnose(snapshot: Snapshot, settings: Settings) -> Diagnosis:
         *store.findings(snapshot),
         *providers.findings(snapshot),
         *platform.findings(snapshot),
-        *workers.findings(verdicts),
+        *workers.findings(snapshot, verdicts),
     ]
     control = snapshot.control.value if isinstance(snapshot.control, Known) else None
     if control is not None:
         serving = _by_queue(verdicts)
         for name, reading in snapshot.queues.items():
             if isinstance(reading, Known):
-                view = _view(name, reading.value, serving.get(name, ()), snapshot, control, settings)
+                view = _view(name, reading.value, serving, snapshot, control, settings)
                 findings += [*queues.findings(view), *jobs.findings(view), *foreign.findings(view)]
         targets = snapshot.platform.value if isinstance(snapshot.platform, Known) else ()
         findings += repairs.findings(control, verdicts, targets, settings)
@@ -53,7 +63,7 @@ def _by_queue(verdicts: Sequence[WorkerVerdict]) -> Mapping[str, Sequence[Worker
 def _view(
     name: str,
     facts: QueueFacts,
-    workers: Sequence[WorkerVerdict],
+    serving: Mapping[str, Sequence[WorkerVerdict]],
     snapshot: Snapshot,
     control: ControlFacts,
     settings: Settings,
@@ -63,7 +73,8 @@ def _view(
         settings.queues[name],
         facts,
         workers_read=isinstance(snapshot.workers, Known),
-        workers=tuple(workers),
+        workers=tuple(serving.get(name, ())),
+        rescuers=tuple(worker for served in rescued([name]) for worker in serving.get(served, ())),
         targets=tuple(t for t in targets if name in t.queues),
         control=control,
         settings=settings,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from gradewatch.model import Code, Exit, ExitKind, Finding, Severity, Snapshot, Target, Unknown
+from gradewatch.model import Code, Exit, ExitKind, Finding, Severity, Snapshot, Target, Unknown, queue_of
 
 RECENT = 600.0  # seconds an exit stays evidence
 SHORT_LIFE = 60.0  # a worker that lived shorter than this did not really start
@@ -112,7 +112,7 @@ def _dying(subject: str, target: Target, exits: Sequence[tuple[Target, Exit]]) -
 
 
 def _queue(target: Target) -> str | None:
-    return target.queues[0] if target.queues else None
+    return queue_of(target.queues[0]) if target.queues else None
 
 
 def _line(target: Target, exit_: Exit) -> str:

@@ -65,13 +65,18 @@ def _nobody(view: View) -> Iterator[Finding]:
     told = [t for t in view.targets if t.problem]
     problems = tuple(f"{t.name}: {t.problem}" for t in told)[:5]
     fix = next((t.fix for t in told if t.fix), "")
+    meanwhile = tuple(
+        f"a rescue worker runs its jobs meanwhile: {w.session.name}, {w.evidence}"
+        for w in view.rescuers
+        if w.verdict in (Verdict.ALIVE, Verdict.STARVED)
+    )
     if not view.ever_seen and not view.workers:
         yield view.finding(
             Code.WORKER_NEVER_SEEN,
             Severity.CRITICAL if stats.pending else Severity.WARNING,
             f"No worker has ever been seen on {name}: "
             + (problems[0] if problems else "it was never deployed, or it looks at another store"),
-            (waiting, "no session was ever opened for this queue", *problems),
+            (waiting, "no session was ever opened for this queue", *problems, *meanwhile),
             fix
             or "Start a worker with the same store settings: `gradewatch worker`, or `gradewatch run` for worker and "
             "watch in one. If one runs, compare its store.url with this one's.",
@@ -84,7 +89,7 @@ def _nobody(view: View) -> Iterator[Finding]:
             Code.WORKER_NOT_RUNNING,
             Severity.CRITICAL,
             f"No worker is running for {name}",
-            (waiting, *problems, *lost, *exits),
+            (waiting, *problems, *lost, *exits, *meanwhile),
             fix or "Start one; if it was started, its first log lines say why it ended.",
             "gradewatch worker",
         )

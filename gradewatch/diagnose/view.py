@@ -21,6 +21,7 @@ class View:
     settings: Settings
     ever_seen: bool
     workers_read: bool = True
+    rescuers: tuple[WorkerVerdict, ...] = ()  # those that stand in for this queue's own workers
 
     @property
     def live(self) -> tuple[WorkerVerdict, ...]:

@@ -29,6 +29,7 @@ from gradewatch.model import (
     QueueStats,
     Verdict,
     WorkerVerdict,
+    rescues,
 )
 from gradewatch.version import __version__
 
@@ -157,7 +158,8 @@ def _workers(labels: QueueLabels, seen: Seen) -> Iterator[Metric]:
     verdicts = seen.report.diagnosis.verdicts if seen.report and known else ()
     served: dict[str, list[WorkerVerdict]] = {label: [] for label in labels.all} if known else {}
     for verdict in verdicts:
-        for label in dict.fromkeys(labels[queue] for queue in verdict.session.queues):
+        own = [queue for queue in verdict.session.queues if not rescues([queue])]
+        for label in dict.fromkeys(labels[queue] for queue in own):
             served.setdefault(label, []).append(verdict)
     yield f.WORKERS.empty()
     for label, group in served.items():
@@ -171,6 +173,18 @@ def _workers(labels: QueueLabels, seen: Seen) -> Iterator[Metric]:
         busy.add_metric([label], sum(v.session.busy for v in group if v.verdict in LIVE))
     yield slots
     yield busy
+    yield _rescuers(labels, verdicts, known)
+
+
+def _rescuers(labels: QueueLabels, verdicts: Sequence[WorkerVerdict], known: bool) -> Metric:
+    counts = dict.fromkeys(labels.all, 0) if known else {}
+    for verdict in verdicts:
+        for label in {labels[queue] for queue in rescues(verdict.session.queues)} if verdict.verdict in LIVE else ():
+            counts[label] = counts.get(label, 0) + 1
+    family = f.RESCUE_WORKERS.gauge()
+    for label, count in counts.items():
+        family.add_metric([label], count)
+    return family
 
 
 def _probes(store: str, seen: Seen) -> Iterator[Metric]:

@@ -104,6 +104,13 @@ WORKERS = _gauge(
 SLOTS = _gauge("worker_slots", "Jobs that the live workers (alive or starved) can run at once.", "queue")
 SLOTS_BUSY = _gauge("worker_slots_busy", "Slots of live workers that run a job.", "queue")
 
+RESCUE_WORKERS = _gauge(
+    "rescue_workers",
+    "Live workers that a watch runs itself because no real one lives; they do not count in gradewatch_workers. "
+    "Absent while sessions cannot be read.",
+    "queue",
+)
+
 STORE_UP = _gauge("store_up", "1 when the last cycle reached the store.", "store")
 PROBE_SUCCESS = _gauge("probe_success", "1 when the probe's last reading is known; a failed probe is 0.", "probe")
 PROBE_DURATION = _gauge("probe_duration_seconds", "How long the probe took in the last cycle.", "probe")

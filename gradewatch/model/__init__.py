@@ -68,6 +68,7 @@ from gradewatch.model.workers import (
     WorkerVerdict,
     group_of,
     life_of,
+    queue_of,
     rescued,
     rescues,
 )
@@ -133,6 +134,7 @@ __all__ = [
     "WorkerVerdict",
     "group_of",
     "life_of",
+    "queue_of",
     "rescued",
     "rescues",
 ]

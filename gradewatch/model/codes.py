@@ -38,6 +38,7 @@ class ActionKind(StrEnum):
     REQUEUE = "requeue"  # take a job back from a lost worker
     FAIL = "fail"  # fail a job lost with its worker: poison, attempts exhausted, or on_lost = "fail"
     RESTART = "restart"  # restart a worker on its platform
+    RESCUE = "rescue"  # run a worker ourselves while no real one lives, or end that
 
 
 class Outcome(StrEnum):

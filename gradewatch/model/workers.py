@@ -34,6 +34,11 @@ def rescues(served: Iterable[str]) -> tuple[str, ...]:
     return tuple(queue.removeprefix(RESCUE) for queue in served if queue.startswith(RESCUE))
 
 
+def queue_of(served: str) -> str:
+    """The queue that is meant, by way of rescue or not."""
+    return served.removeprefix(RESCUE)
+
+
 class Source(StrEnum):
     """What tells of a worker: its own beats; what it writes on the job it runs; or nothing at all (a job of another
     application that has no heartbeat)."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import structlog
 
-from gradewatch.model import Diagnosis, JobRef, Known, QueueFacts, Ruling, Snapshot, Verdict
+from gradewatch.model import Diagnosis, JobRef, Known, QueueFacts, Ruling, Snapshot, Verdict, queue_of
 from gradewatch.ports import Sessions
 from gradewatch.verdicts import absent
 
@@ -25,7 +25,7 @@ def to_fence(snapshot: Snapshot, diagnosis: Diagnosis, rulings: Sequence[Ruling]
         for v in diagnosis.verdicts
         if v.session.id in gone
         and v.session.id not in kept
-        and all(_whole(snapshot, queue) for queue in v.session.queues)
+        and all(_whole(snapshot, queue_of(served)) for served in v.session.queues)
     )
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
+
+import structlog
 
 from gradewatch.config import RemediationSettings
 from gradewatch.errors import LeaseLost
@@ -21,11 +23,15 @@ from gradewatch.model import (
     Snapshot,
     Unknown,
 )
-from gradewatch.ports import AuditLog, Control, JobWriter, Sessions, WorkerControl
+from gradewatch.ports import AuditLog, Control, JobWriter, RescueControl, Sessions, WorkerControl
 from gradewatch.remediation.audit import HeldBack
 from gradewatch.remediation.fence import fence, to_fence
 from gradewatch.remediation.jobs import repair_jobs
+from gradewatch.remediation.rescue import rescue
 from gradewatch.remediation.restart import restart, verify
+from gradewatch.rescue import ended
+
+log = structlog.get_logger(__name__)
 
 
 class Writes(JobWriter, Sessions, AuditLog, Control, Protocol):
@@ -35,8 +41,17 @@ class Writes(JobWriter, Sessions, AuditLog, Control, Protocol):
 class Remedies:
     """Acts on rulings. Every method raises store errors: the cycle then reports what was done until there."""
 
-    def __init__(self, store: Writes, platform: WorkerControl, settings: RemediationSettings, *, by: str) -> None:
+    def __init__(
+        self,
+        store: Writes,
+        platform: WorkerControl,
+        settings: RemediationSettings,
+        *,
+        by: str,
+        rescuer: RescueControl | None = None,
+    ) -> None:
         self._store, self._platform, self._settings, self._by = store, platform, settings, by
+        self._rescuer = rescuer
         self._held_back = HeldBack(store)
 
     async def credit(self, credit: Credit) -> None:
@@ -64,7 +79,7 @@ class Remedies:
         if self._settings.mode != "act" or snapshot.observe_only or not may_act():
             return
         back = await self._fence(snapshot, diagnosis, rulings)
-        jobs = [a for a in allowed if a.kind is not ActionKind.RESTART]
+        jobs = [a for a in allowed if a.kind not in (ActionKind.RESTART, ActionKind.RESCUE)]
         done += [Result(a, Outcome.NOOP, "its worker came back") for a in jobs if _of(a, back)]
         ours = [a for a in jobs if not _of(a, back)]
         batch = self._settings.batch
@@ -73,6 +88,22 @@ class Remedies:
         if not may_act():
             raise LeaseLost("the lease of the acting watch ended before the restarts; another watch goes on")
         await self._restart([a for a in allowed if a.kind is ActionKind.RESTART], sweep, done)
+        if self._rescuer is not None:
+            for action in (a for a in allowed if a.kind is ActionKind.RESCUE):
+                done.append(await rescue(self._rescuer, self._store, action, sweep=sweep, by=self._by))
+
+    async def relieve(self, why: Mapping[str, str], *, sweep: str) -> None:
+        """End the rescue of these queues, each for its reason."""
+        if self._rescuer is not None and why:
+            self._rescuer.release(list(why))
+            for queue, reason in why.items():
+                await self._store.record(ended(queue, reason), Outcome.APPLIED, sweep=sweep, by=self._by)
+                log.warning("rescue ended", queue=queue, why=reason)
+
+    def step_down(self) -> None:
+        """Another watch acts: what only the acting one may do ends."""
+        if self._rescuer is not None:
+            self._rescuer.release()
 
     async def _restart(self, actions: Sequence[Action], sweep: str, done: list[Result]) -> None:
         """All at once. Where one could not be put on record, the others are finished and told before that is raised."""

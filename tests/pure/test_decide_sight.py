@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from builders import ago
 from world import (
+    DEFAULTS,
     UNREAD,
     control,
     decided,
@@ -18,7 +19,8 @@ from world import (
     world,
 )
 
-from gradewatch.model import Code, ExitCause, ExitKind, Sight
+from gradewatch.limits import rule
+from gradewatch.model import Code, ExitCause, ExitKind, Outcome, Sight
 
 RESTART = ("restart", "place-1", Code.WORKER_NOT_RUNNING)
 HERE = {"target": "place-1"}  # what a session of that place says of itself
@@ -149,5 +151,6 @@ def test_what_no_restart_would_cure_is_left_alone():
     image = ExitCause(ExitKind.GONE, detail="its last deploy failed")
     broken = target(running=False, last_exit=image, no_restart="no deploy of it is live")
     seen = world(targets=[broken])
-    assert decided(seen) == ()
+    (ruling,) = rule(decided(seen), seen, DEFAULTS)
+    assert (ruling.outcome, ruling.why) == (Outcome.SUPPRESSED, "no deploy of it is live")
     assert found(seen) == [Code.WORKER_NOT_RUNNING]

@@ -252,3 +252,35 @@ def test_rule_9_a_spent_budget_is_told_in_figures():
 def test_the_gravest_finding_comes_first():
     seen = world([waiting(400)], ever_seen=False, clock_step=60.0)
     assert found(seen) == [Code.WORKER_NEVER_SEEN, Code.CLOCK_SKEW, Code.JOB_TIMED_OUT]
+
+
+# ---------------------------------------------------------------- crashes that workers put on record
+
+
+def crashed(id: str, seconds_ago: float, **changes):
+    at = {"ended_at": ago(seconds_ago), "end_reason": "crashed: KeyError at tasks.py:41 in step", "name": "tasks-host"}
+    return worker(id, **(at | changes))
+
+
+def test_a_crash_on_record_is_found_until_its_worker_is_back() -> None:
+    gone = finding(Code.WORKER_NOT_RUNNING, world([], workers=[crashed("s1", 7)]), subject="tasks-host")
+    assert (gone.severity, gone.queue) == (Severity.WARNING, "default")
+    assert gone.evidence == ("crashed: KeyError at tasks.py:41 in step, 7 s ago",)
+    back = [crashed("s1", 7), worker("s2", name="tasks-host")]
+    assert found(world([], workers=back)) == []
+    silent = [crashed("s1", 7), worker("s2", name="tasks-host", silent=60)]
+    assert Code.WORKER_NOT_RUNNING in found(world([], workers=silent))
+
+
+def test_three_crashes_are_a_loop_even_while_it_runs_again() -> None:
+    workers = [crashed("s1", 9), crashed("s2", 90), crashed("s3", 40), worker("s4", name="tasks-host")]
+    loop = finding(Code.WORKER_CRASH_LOOP, world([], workers=workers))
+    assert (loop.severity, loop.subject) == (Severity.CRITICAL, "tasks-host")
+    assert [line.rsplit(", ", 1)[1] for line in loop.evidence] == ["90 s ago", "40 s ago", "9 s ago"]
+
+
+def test_an_orderly_end_and_an_unread_store_are_no_crash() -> None:
+    assert found(world([], workers=[crashed("s1", 7, end_reason="drained")])) == []
+    of = world([], workers=[crashed("s1", 7)], store=UNREAD)
+    assert Code.WORKER_NOT_RUNNING not in found(of)
+    assert found(world([], workers=[crashed("s1", 7, queues=())])) == [Code.WORKER_NOT_RUNNING]

@@ -1,0 +1,175 @@
+"""One life of a worker inside an application: the grading worker, or a coroutine function of the application's own."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from gradewatch.app import grade, heartbeat_timeout, opener
+from gradewatch.config import Settings
+from gradewatch.embed.beater import GOODBYE, Beater
+from gradewatch.embed.pulse import LoopPulse
+from gradewatch.errors import ConfigError, GradewatchError
+from gradewatch.metrics.worker import WorkerMetrics
+from gradewatch.model import NewSession
+from gradewatch.version import __version__
+from gradewatch.worker.crash import crashed
+from gradewatch.worker.observer import Observer
+
+Worker = Callable[..., Awaitable[object]]
+
+STOP_MARGIN = 5.0  # seconds beyond its drain that the grading worker takes at most
+
+
+@dataclass
+class Ending:
+    """How a life is asked to end: `drain` in order, `cut` at once."""
+
+    drain: asyncio.Event = field(default_factory=asyncio.Event)
+    cut: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class ReturnedUnasked(GradewatchError):
+    """The worker returned although nobody had asked it to stop."""
+
+
+class Work(Protocol):
+    name: str
+    patience: float  # seconds that a life may take to end once it is asked to drain
+
+    async def live(self, ending: Ending) -> None:
+        """One life. What it raises is a crash, which it has put on record in the store."""
+        ...
+
+
+class GradingWork:
+    """The grading worker: its own session, slots, heartbeat and drain, as `gradewatch worker` has them."""
+
+    def __init__(self, settings: Settings, name: str, environ: Mapping[str, str], metrics: WorkerMetrics) -> None:
+        self.name = name
+        self.patience = settings.worker.drain + STOP_MARGIN
+        self._settings, self._environ, self._metrics = settings, environ, metrics
+
+    async def live(self, ending: Ending) -> None:
+        await grade(
+            self._settings,
+            name=self.name,
+            environ=self._environ,
+            metrics=self._metrics,
+            drain=ending.drain,
+            cut=ending.cut,
+        )
+        if not ending.drain.is_set():
+            raise ReturnedUnasked("the grading worker ended although nobody asked it to")
+
+
+class CoroutineWork:
+    """A coroutine function of the application: beaten for, drained, and told from one that hangs."""
+
+    def __init__(
+        self, settings: Settings, worker: Worker, name: str, queue: str, drain: float, metrics: WorkerMetrics
+    ) -> None:
+        self.name, self.patience = name, drain + GOODBYE
+        self._settings, self._worker, self._queue, self._drain = settings, worker, queue, drain
+        self._metrics = metrics
+        self._takes = arguments(worker)
+
+    async def live(self, ending: Ending) -> None:
+        beat = Handle()
+        pulse = LoopPulse(asyncio.get_running_loop())
+        beater = Beater(
+            opener(self._settings),
+            self._session,
+            timeout=heartbeat_timeout(self._settings),
+            pulse_age=pulse.age,
+            busy=lambda: beat.busy,
+            observer=Telling(self._metrics),
+        )
+        beater.start()
+        reason = "cut off while it ran"
+        try:
+            await self._run(beat, ending)
+            reason = "drained"
+        except Exception as error:
+            reason = crashed(error)
+            raise
+        finally:
+            pulse.stop()
+            beater.stop(reason)
+            await beater.ended(2 * GOODBYE)
+
+    async def _run(self, beat: Handle, ending: Ending) -> None:
+        given: tuple[Any, ...] = (ending.drain, beat)[: self._takes]
+        running = asyncio.ensure_future(_shielded(self._worker(*given)))
+        cutting = asyncio.create_task(ending.cut.wait())
+        draining = asyncio.create_task(ending.drain.wait())
+        try:
+            await asyncio.wait({running, draining, cutting}, return_when=asyncio.FIRST_COMPLETED)
+            if not running.done() and not ending.cut.is_set() and self._takes:
+                await asyncio.wait({running, cutting}, timeout=self._drain, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            cutting.cancel()
+            draining.cancel()
+            asked = ending.drain.is_set() or ending.cut.is_set()
+            if not running.done():
+                asked = True
+                running.cancel()
+                await asyncio.wait({running})
+        if running.cancelled():
+            if not asked:
+                raise ReturnedUnasked("it was cancelled, or let a CancelledError of something it awaited through")
+            return
+        running.result()
+        if not asked:
+            raise ReturnedUnasked("it returned although nobody asked it to: a worker runs until it is told to stop")
+
+    def _session(self) -> NewSession:
+        queues = (self._queue,)
+        return NewSession(self.name, queues, 1, socket.gethostname(), os.getpid(), __version__)
+
+
+class Handle:
+    """What a worker may tell: the number of jobs it has in hand."""
+
+    def __init__(self) -> None:
+        self.busy = 0
+
+
+class Telling(Observer):
+    """From the heartbeat's thread to the metrics, which may be told from any."""
+
+    def __init__(self, metrics: WorkerMetrics) -> None:
+        self._metrics = metrics
+
+    def on_session(self, is_open: bool) -> None:
+        self._metrics.up(is_open)
+
+    def on_beat(self) -> None:
+        self._metrics.beat()
+
+
+async def _shielded(work: Awaitable[object]) -> None:
+    try:
+        await work
+    except SystemExit as error:  # a library that calls sys.exit() must not end the application
+        raise RuntimeError(f"it called sys.exit({error.code!r})") from error
+
+
+def arguments(worker: Worker) -> int:
+    """How many of (stop, beat) it takes. Raises ConfigError for what is no coroutine function."""
+    if not inspect.iscoroutinefunction(worker) and not inspect.iscoroutinefunction(getattr(worker, "__call__", None)):  # noqa: B004 - asked of an object with an async __call__
+        raise ConfigError([f"the worker must be a coroutine function (async def), and {worker!r} is none"])
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    needed = [
+        each
+        for each in inspect.signature(worker).parameters.values()
+        if each.kind in positional and each.default is inspect.Parameter.empty
+    ]
+    if len(needed) > 2:
+        raise ConfigError([f"the worker {worker!r} needs {len(needed)} arguments: at most (stop, beat) are given"])
+    return len(needed)

@@ -1,0 +1,1 @@
+"""Small applications that the tests start as real processes."""
