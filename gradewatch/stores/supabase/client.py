@@ -151,9 +151,18 @@ class SupabaseClient:
         answer = await read_refusal(response)
         if response.is_success:
             raise self.faults.no_api(answer)
+        if response.status_code == 404 and not answer.page and not answer.fields and _table(response.request.url.path):
+            # what PostgREST 12 says, without a word, to a write to a table that it does not know
+            raise self.faults.misfit(f"its API knows no table {_table(response.request.url.path)}")
         if response.status_code == 413:
             raise PayloadError(f"{self.place} takes no request of this size: hand large files over as papers.")
         raise self.faults.refused(answer)
+
+
+def _table(path: str) -> str:
+    """The table that a request under this path concerns; empty where it concerns none."""
+    name = path.removeprefix("/rest/v1/")
+    return "" if "/" in name else name
 
 
 async def read_refusal(response: httpx.Response) -> Answer:
