@@ -28,7 +28,7 @@ FIRST_WAIT = 0.25  # seconds after a failure in which the server is not asked ag
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What was last read of the lease, and when the answer was there. `version` is empty while there is no lease."""
+    """Which version of the lease was last read, and when it first was. Versions are never used again."""
 
     version: str
     mono: float
@@ -92,19 +92,22 @@ class KubernetesLeases:
             lease = await self._read()
             unchanged = self._observe(lease)
             if lease is None:
-                if not self._at_once and unchanged < ttl:
-                    return None  # it may have been deleted under somebody who still acts
-                written = await self._create(holder, ttl)
+                written = await self._create(self._held(holder, ttl, {}) if self._at_once else _vacant(ttl))
+            elif unchanged < self._to_wait(_spec(lease), holder, ttl):
+                return None
             else:
-                spec = _spec(lease)
-                other = spec.get("holderIdentity") or ""
-                if other not in ("", holder) and unchanged < _lasts(spec, ttl):
-                    return None
-                written = await self._write(lease, self._held(holder, ttl, spec))
-            if written is not None:
+                written = await self._write(lease, self._held(holder, ttl, _spec(lease)))
+            if written is not None and _spec(written).get("holderIdentity") == holder:
                 self._observe(written)
                 return _term(_spec(written))
         raise ApiError(f"Lease {self._name} was changed by others {TRIES} times while it was written", 409)
+
+    def _to_wait(self, spec: Json, holder: str, ttl: float) -> float:
+        """Seconds for which this lease must have stood unchanged before it may be ours."""
+        other = spec.get("holderIdentity") or ""
+        if other == holder or (not other and (self._at_once or _term(spec) > 0)):
+            return 0.0  # our own, or one that its holder gave back
+        return _lasts(spec, ttl)
 
     def _observe(self, lease: Json | None) -> float:
         """Seconds for which this process has seen the lease as it is now."""
@@ -132,13 +135,13 @@ class KubernetesLeases:
                 return None
             raise
 
-    async def _create(self, holder: str, ttl: float) -> Json | None:
+    async def _create(self, spec: Json) -> Json | None:
         """None where somebody else has made it meanwhile."""
         body = {
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
             "metadata": {"name": self._name},
-            "spec": self._held(holder, ttl, {}),
+            "spec": spec,
         }
         return await self._guarded("POST", self._collection, body)
 
@@ -160,6 +163,12 @@ class KubernetesLeases:
         self._failures = min(self._failures + 1, 20)
         self._error, self._retry_at = error, self._mono() + wait * self._rng.uniform(0.5, 1.0)
         return error
+
+
+def _vacant(ttl: float) -> Json:
+    """A lease that was not there may have been deleted under somebody who still acts. So it is made without a holder
+    first, and taken once it has stood for as long as any holder may go on."""
+    return {"holderIdentity": "", "leaseDurationSeconds": math.ceil(ttl), "leaseTransitions": 0}
 
 
 def _spec(lease: Json) -> Json:
