@@ -23,7 +23,7 @@ PURE = $(shell grep -rl '^"""PURE' gradewatch --include='*.py' | sort | paste -s
 help: ## Show what can be made
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	  /^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: $(VENV)/run.stamp ## Grade thirty papers, kill a worker half way, and show that nothing is lost
@@ -66,6 +66,10 @@ fmt: $(VENV)/dev.stamp ## Format the code and mend what can be mended by itself
 .PHONY: dashboards
 dashboards: $(VENV)/dev.stamp ## Write grafana/dashboards/ anew from the code in grafana/
 	@$(BIN)/python -m grafana
+
+.PHONY: k8s
+k8s: $(VENV)/dev.stamp ## Write the rules and dashboards of k8s/overlays/monitoring/ anew
+	@$(BIN)/python -m k8s
 
 .PHONY: bench
 bench: $(VENV)/dev.stamp ## Measure speed and memory; writes bench-report.json
