@@ -1,13 +1,15 @@
 # Worker and watch in one image; the command says which: `worker`, `watch`, `run`, `migrate` …
 #
-#   docker build -t gradewatch .
-#   docker build --build-arg EXTRAS=postgres -t gradewatch:watch .      # a watch needs no OCR and no providers
+#   make image                                                   # finds the digest of the base by itself
+#   docker build --build-arg DIGEST=sha256:… --build-arg EXTRAS=postgres -t gradewatch:watch .
 #
-# Pin the base by its digest, which `docker buildx imagetools inspect python:3.12-slim-bookworm` tells:
-#   --build-arg BASE=python:3.12-slim-bookworm@sha256:…
-ARG BASE=python:3.12-slim-bookworm@sha256:DIGEST
+# The base is always pinned by its digest, which this tells:
+#   docker buildx imagetools inspect python:3.12-slim-bookworm --format '{{.Manifest.Digest}}'
+ARG BASE=python:3.12-slim-bookworm
+ARG DIGEST
 
-FROM ${BASE} AS build
+FROM ${BASE}@${DIGEST} AS build
+# Which stores and providers: a watch needs neither `ocr` nor `vision` nor `groq`.
 ARG EXTRAS=ocr,postgres,mongo,supabase,vision,groq
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/gradewatch
@@ -27,7 +29,7 @@ RUN /opt/gradewatch/bin/pip install --no-deps . \
  && find /opt/gradewatch -name tests -type d -prune -exec rm -rf {} + \
  && /opt/gradewatch/bin/gradewatch --version
 
-FROM ${BASE}
+FROM ${BASE}@${DIGEST}
 LABEL org.opencontainers.image.title="gradewatch" org.opencontainers.image.licenses="Apache-2.0"
 RUN groupadd --gid 10001 gradewatch && useradd --uid 10001 --gid 10001 --no-create-home --shell /usr/sbin/nologin gradewatch \
  && install -d -o 10001 -g 10001 /data

@@ -92,6 +92,16 @@ wheel: $(VENV)/dev.stamp ## Build the wheel into dist/
 	@$(BIN)/python -m build --wheel >>$(LOG) 2>&1 || { tail -n 40 $(LOG); exit 1; }
 	@ls dist/*.whl
 
+BASE := $(shell sed -n 's/^ARG BASE=//p' Dockerfile)
+
+.PHONY: image
+image: ## Build the image gradewatch:VERSION with docker, its base pinned by the digest of today
+	@command -v docker >/dev/null || { echo "docker is missing: https://docs.docker.com/engine/install"; exit 1; }
+	@digest="$(DIGEST)"; digest="$${digest:-$$(docker buildx imagetools inspect $(BASE) --format '{{.Manifest.Digest}}')}"; \
+	version=$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' gradewatch/version.py); \
+	echo "Building gradewatch:$$version on $(BASE)@$$digest"; \
+	docker build --build-arg DIGEST="$$digest" -t "gradewatch:$$version" .
+
 .PHONY: clean
 clean: ## Remove what make made: .venv, dist, caches and reports
 	@rm -rf $(VENV) $(VENV)-peers dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .artifacts .coverage .coverage.*

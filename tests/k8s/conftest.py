@@ -20,10 +20,14 @@ OVERLAYS = ("sidecar", "standalone", "worker", "monitoring", "keda")
 Document = dict[str, Any]
 
 
+# That of PyPI comes first: it is the one whose version we chose.
+KUBECTL = shutil.which("kubectl", path=os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", ""))))
+
+
 @functools.cache
 def _rendered(folder: Path) -> tuple[Document, ...]:
     done = subprocess.run(
-        ["kubectl", "kustomize", str(folder)], capture_output=True, text=True, timeout=60, check=False
+        [str(KUBECTL), "kustomize", str(folder)], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == "", "kustomize warns of something deprecated"
