@@ -23,7 +23,7 @@ PURE = $(shell grep -rl '^"""PURE' gradewatch --include='*.py' | sort | paste -s
 help: ## Show what can be made
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	  /^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: $(VENV)/run.stamp ## Grade thirty papers, kill a worker half way, and show that nothing is lost
@@ -67,6 +67,10 @@ fmt: $(VENV)/dev.stamp ## Format the code and mend what can be mended by itself
 dashboards: $(VENV)/dev.stamp ## Write grafana/dashboards/ anew from the code in grafana/
 	@$(BIN)/python -m grafana
 
+.PHONY: k8s
+k8s: $(VENV)/dev.stamp ## Write the rules and dashboards of k8s/overlays/monitoring/ anew
+	@$(BIN)/python -m k8s
+
 .PHONY: bench
 bench: $(VENV)/dev.stamp ## Measure speed and memory; writes bench-report.json
 	@$(MAKE) chromium-part postgres-part postgrest-part
@@ -87,6 +91,16 @@ wheel: $(VENV)/dev.stamp ## Build the wheel into dist/
 	@rm -rf dist build
 	@$(BIN)/python -m build --wheel >>$(LOG) 2>&1 || { tail -n 40 $(LOG); exit 1; }
 	@ls dist/*.whl
+
+BASE := $(shell sed -n 's/^ARG BASE=//p' Dockerfile)
+
+.PHONY: image
+image: ## Build the image gradewatch:VERSION with docker, its base pinned by the digest of today
+	@command -v docker >/dev/null || { echo "docker is missing: https://docs.docker.com/engine/install"; exit 1; }
+	@digest="$(DIGEST)"; digest="$${digest:-$$(docker buildx imagetools inspect $(BASE) --format '{{.Manifest.Digest}}')}"; \
+	version=$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' gradewatch/version.py); \
+	echo "Building gradewatch:$$version on $(BASE)@$$digest"; \
+	docker build --build-arg DIGEST="$$digest" -t "gradewatch:$$version" .
 
 .PHONY: clean
 clean: ## Remove what make made: .venv, dist, caches and reports
