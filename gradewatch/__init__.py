@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from gradewatch.version import __version__
 
@@ -20,7 +20,15 @@ if TYPE_CHECKING:
     from gradewatch.embed.fastapi import Lifespan
     from gradewatch.embed.work import Worker
 
-__all__ = ["__version__", "heartbeat", "lifespan", "submit"]
+__all__ = ["Beat", "__version__", "heartbeat", "lifespan", "submit"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Beat":
+        from gradewatch.embed.beat import Beat
+
+        return Beat
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 async def submit(

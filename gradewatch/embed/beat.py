@@ -23,12 +23,14 @@ from gradewatch.embed.remote import RemoteBeats
 from gradewatch.model import NewSession
 from gradewatch.version import __version__
 from gradewatch.worker.crash import crashed
+from gradewatch.worker.observer import Observer
 
 log = structlog.get_logger(__name__)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 GRACE = 0.05  # seconds in which a plain call may yet turn out to be a decorator
+PATIENCE = 1.5 * GOODBYE  # seconds
 REMOTE_TIMEOUT = 15.0  # seconds; the default of timeouts.heartbeat, which a worker without settings does not know
 WATCH_URL, TOKEN = "GRADEWATCH_WATCH_URL", "GRADEWATCH_HTTP__TOKEN"
 
@@ -37,7 +39,16 @@ class Beat:
     """A worker's heartbeat. Set `busy` to the number of jobs in hand, so that an idle worker can be told from one at
     work; it is told with the next beat."""
 
-    def __init__(self, worker: str, open_beats: OpenBeats, queue: str, slots: int, timeout: float) -> None:
+    def __init__(
+        self,
+        worker: str,
+        open_beats: OpenBeats,
+        queue: str,
+        slots: int,
+        timeout: float,
+        observer: Observer | None = None,
+    ) -> None:
+        self._observer = observer
         self._worker, self._queue, self._slots, self._timeout = worker, queue, slots, timeout
         self._open_beats = open_beats
         self._beater: Beater | None = None
@@ -63,6 +74,7 @@ class Beat:
             timeout=self._timeout,
             pulse_age=self._pulse.age if self._pulse else no_loop,
             busy=lambda: max(0, self.busy),
+            observer=self._observer,
             delay=delay,
         )
         self._beater.start()
@@ -74,9 +86,15 @@ class Beat:
         if self._beater is not None:
             self._beater.stop(reason)
 
-    def wait(self, seconds: float = GOODBYE) -> None:
+    def wait(self) -> None:
+        """Until its session has ended, or as long as that may take."""
         if self._beater is not None:
-            self._beater.join(seconds)
+            self._beater.join(PATIENCE)
+
+    async def ended(self) -> None:
+        """The same, without holding up the event loop."""
+        if self._beater is not None:
+            await self._beater.ended(PATIENCE)
 
     def _session(self) -> NewSession:
         queues = (self._queue,) if self._queue else ()
@@ -101,8 +119,8 @@ class Beat:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._leave(error) and self._beater is not None:
-            await self._beater.ended(GOODBYE)
+        if self._leave(error):
+            await self.ended()
 
     def _leave(self, error: BaseException | None) -> bool:
         """True when the last one left."""

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import os
-import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from gradewatch.app import grade, heartbeat_timeout, opener
 from gradewatch.config import Settings
-from gradewatch.embed.beater import GOODBYE, Beater
-from gradewatch.embed.pulse import LoopPulse
+from gradewatch.embed.beat import PATIENCE, Beat
 from gradewatch.errors import ConfigError, GradewatchError
 from gradewatch.metrics.worker import WorkerMetrics
-from gradewatch.model import NewSession
-from gradewatch.version import __version__
 from gradewatch.worker.crash import crashed
 from gradewatch.worker.observer import Observer
 
@@ -74,23 +69,15 @@ class CoroutineWork:
     def __init__(
         self, settings: Settings, worker: Worker, name: str, queue: str, drain: float, metrics: WorkerMetrics
     ) -> None:
-        self.name, self.patience = name, drain + GOODBYE
+        self.name, self.patience = name, drain + PATIENCE
         self._settings, self._worker, self._queue, self._drain = settings, worker, queue, drain
         self._metrics = metrics
         self._takes = arguments(worker)
 
     async def live(self, ending: Ending) -> None:
-        beat = Handle()
-        pulse = LoopPulse(asyncio.get_running_loop())
-        beater = Beater(
-            opener(self._settings),
-            self._session,
-            timeout=heartbeat_timeout(self._settings),
-            pulse_age=pulse.age,
-            busy=lambda: beat.busy,
-            observer=Telling(self._metrics),
-        )
-        beater.start()
+        timeout = heartbeat_timeout(self._settings)
+        beat = Beat(self.name, opener(self._settings), self._queue, 1, timeout, Telling(self._metrics))
+        beat.begin()
         reason = "cut off while it ran"
         try:
             await self._run(beat, ending)
@@ -99,11 +86,10 @@ class CoroutineWork:
             reason = crashed(error)
             raise
         finally:
-            pulse.stop()
-            beater.stop(reason)
-            await beater.ended(2 * GOODBYE)
+            beat.end(reason)
+            await beat.ended()
 
-    async def _run(self, beat: Handle, ending: Ending) -> None:
+    async def _run(self, beat: Beat, ending: Ending) -> None:
         given: tuple[Any, ...] = (ending.drain, beat)[: self._takes]
         running = asyncio.ensure_future(_shielded(self._worker(*given)))
         cutting = asyncio.create_task(ending.cut.wait())
@@ -127,17 +113,6 @@ class CoroutineWork:
         running.result()
         if not asked:
             raise ReturnedUnasked("it returned although nobody asked it to: a worker runs until it is told to stop")
-
-    def _session(self) -> NewSession:
-        queues = (self._queue,)
-        return NewSession(self.name, queues, 1, socket.gethostname(), os.getpid(), __version__)
-
-
-class Handle:
-    """What a worker may tell: the number of jobs it has in hand."""
-
-    def __init__(self) -> None:
-        self.busy = 0
 
 
 class Telling(Observer):
