@@ -63,6 +63,8 @@ def listed(connection: sqlite3.Connection, sql: str, parameters: Mapping[str, An
 def text(value: str) -> str:
     """Text that SQLite can hold, and take out of JSON: lone surrogates, as broken input yields them, become question
     marks, as NUL becomes the replacement mark."""
+    if value.isascii() and "\x00" not in value:
+        return value
     return value.encode("utf-8", "replace").decode("utf-8").replace("\x00", "\ufffd")
 
 
