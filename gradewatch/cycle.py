@@ -101,7 +101,7 @@ class Cycle:
         observation = await self._observer.observe(self._lease.refused, tuple(self._owed))
         snapshot = observation.snapshot
         await asyncio.sleep(0)  # between the stages others get their turn: a large fleet takes milliseconds in each
-        diagnosis = diagnose(snapshot, self._settings)
+        diagnosis = diagnose(snapshot, self._settings, observation.verdicts)
         await asyncio.sleep(0)
         self._owed += observation.credits
         leader = acting and isinstance(snapshot.store, Known) and await self._lease.keep()
