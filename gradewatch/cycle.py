@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 import structlog
@@ -19,7 +20,7 @@ from gradewatch.diagnose import diagnose
 from gradewatch.errors import LeaseLost, StoreError
 from gradewatch.history import budget_left
 from gradewatch.limits import rule
-from gradewatch.model import Credit, CycleReport, Diagnosis, Known, Outcome, Result, Snapshot
+from gradewatch.model import ActionKind, Credit, CycleReport, Diagnosis, Known, Outcome, Result, Snapshot
 from gradewatch.ports import Clock
 from gradewatch.probes.observer import Observer
 from gradewatch.remediation.lease import ActingLease
@@ -101,7 +102,7 @@ class Cycle:
         observation = await self._observer.observe(self._lease.store_refused, tuple(self._owed))
         snapshot = observation.snapshot
         await asyncio.sleep(0)  # between the stages others get their turn: a large fleet takes milliseconds in each
-        diagnosis = diagnose(snapshot, self._settings)
+        diagnosis = diagnose(snapshot, self._settings, observation.verdicts)
         await asyncio.sleep(0)
         self._owed += observation.credits
         leader = acting and isinstance(snapshot.store, Known) and await self._lease.keep()
@@ -188,16 +189,29 @@ class Cycle:
     @staticmethod
     def _tell_repairs(results: Sequence[Result], sweep: str) -> None:
         """Each repair by name while they are few; a mass of them as one line: the audit trail has every one."""
-        done: dict[tuple[str, str], list[Result]] = {}
+        done: defaultdict[tuple[ActionKind, Outcome], list[Result]] = defaultdict(list)
         for result in results:
-            if result.outcome in (Outcome.APPLIED, Outcome.FAILED):
-                done.setdefault((result.action.kind.value, result.outcome.value), []).append(result)
+            done[result.action.kind, result.outcome].append(result)
         for (action, outcome), some in done.items():
+            if outcome not in (Outcome.APPLIED, Outcome.FAILED):
+                continue
             for result in some[:MOST_TOLD]:
                 why = result.action.message
                 log.warning(
-                    "repair", action=action, outcome=outcome, subject=result.action.subject, why=why, sweep=sweep
+                    "repair",
+                    action=action.value,
+                    outcome=outcome.value,
+                    subject=result.action.subject,
+                    why=why,
+                    sweep=sweep,
                 )
             if len(some) > MOST_TOLD:
                 more = len(some) - MOST_TOLD
-                log.warning("repairs", action=action, outcome=outcome, more=more, sweep=sweep, see="gradewatch audit")
+                log.warning(
+                    "repairs",
+                    action=action.value,
+                    outcome=outcome.value,
+                    more=more,
+                    sweep=sweep,
+                    see="gradewatch audit",
+                )

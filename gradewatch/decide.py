@@ -246,7 +246,7 @@ def _recoveries(
     queue: QueueSettings, held: Sequence[JobRef], diagnosis: Diagnosis, together: Mapping[str | None, int]
 ) -> Iterator[Action]:
     """`together`: how many jobs, of all queues, each lost session held: one of several may have killed it."""
-    if queue.on_lost == "keep":
+    if queue.on_lost == "keep" or not held:
         return
     workers = {v.session.id: v for v in diagnosis.verdicts}
     for job in held:

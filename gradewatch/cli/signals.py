@@ -7,6 +7,7 @@ import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+from gradewatch.cli.collector import spare_when_settled
 from gradewatch.cli.failure import INTERRUPTED
 from gradewatch.cli.lean import structlog
 
@@ -38,6 +39,7 @@ async def _serve(service: Service) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
+    spare_when_settled(loop)
     await service(stop, hurry)
     return INTERRUPTED if signal.SIGINT in received else 0
 

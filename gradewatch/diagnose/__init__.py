@@ -29,9 +29,11 @@ __all__ = ["diagnose"]
 GRAVEST_FIRST = (Severity.CRITICAL, Severity.WARNING, Severity.INFO)
 
 
-def diagnose(snapshot: Snapshot, settings: Settings) -> Diagnosis:
-    """Verdicts on the workers and every finding, the gravest first."""
-    verdicts = judge(snapshot, settings)
+def diagnose(snapshot: Snapshot, settings: Settings, verdicts: tuple[WorkerVerdict, ...] | None = None) -> Diagnosis:
+    """Verdicts on the workers and every finding, the gravest first. `verdicts`: those of this very snapshot, where they
+    have been made already."""
+    if verdicts is None:
+        verdicts = judge(snapshot, settings)
     findings = [
         *store.findings(snapshot),
         *providers.findings(snapshot),

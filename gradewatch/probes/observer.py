@@ -23,6 +23,7 @@ from gradewatch.model import (
     Target,
     Unknown,
     WorkerReading,
+    WorkerVerdict,
 )
 from gradewatch.ports import Clock, Control, ForeignReader, JobReader, TroubleReader, WorkerControl
 from gradewatch.probes.continuity import Continuity, stepped_between
@@ -37,9 +38,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Observation:
-    """A snapshot, what the store's gap before it is to be credited with, and how long each probe took in seconds."""
+    """A snapshot and the verdicts on its workers, what the store's gap before it is to be credited with, and how long
+    each probe took in seconds."""
 
     snapshot: Snapshot
+    verdicts: tuple[WorkerVerdict, ...]
     credits: tuple[Credit, ...]
     seconds: Mapping[str, float]
 
@@ -92,10 +95,10 @@ class Observer:
             clock_step=went_on.clock_step,
         )
         await asyncio.sleep(0)  # a thousand workers take milliseconds to judge
-        gone = absent(judge(snapshot, self._settings))
+        verdicts = judge(snapshot, self._settings)
         await asyncio.sleep(0)
-        queues = await self._read_queues(store, gone)
-        return Observation(replace(snapshot, queues=queues), went_on.credits, dict(self._seconds))
+        queues = await self._read_queues(store, absent(verdicts))
+        return Observation(replace(snapshot, queues=queues), verdicts, went_on.credits, dict(self._seconds))
 
     async def _check(self, refused: StoreError | None) -> StoreFacts:
         if refused is not None:

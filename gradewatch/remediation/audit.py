@@ -24,7 +24,8 @@ class HeldBack:
         results, written = [], 0
         for ruling in rulings:
             if ruling.outcome is None:
-                self._known.pop(_key(ruling), None)  # held back again later, it is news
+                if self._known:
+                    self._known.pop(_key(ruling), None)  # held back again later, it is news
                 continue
             results.append(Result(ruling.action, ruling.outcome, ruling.why))
             if self._known.get(_key(ruling)) != ruling.why and written < WRITTEN_AT_ONCE:

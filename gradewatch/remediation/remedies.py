@@ -124,5 +124,5 @@ class Remedies:
 
 
 def _of(action: Action, sessions: frozenset[str]) -> bool:
-    taken = action.kind in (ActionKind.REQUEUE, ActionKind.FAIL)
-    return taken and action.job is not None and action.job.session_id in sessions
+    job = action.job
+    return job is not None and job.session_id in sessions and action.kind in (ActionKind.REQUEUE, ActionKind.FAIL)

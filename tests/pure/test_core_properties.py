@@ -12,10 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from world import decided, diagnosed, read, ruled, world
 
+from gradewatch.diagnose import diagnose
 from gradewatch.history import late_by
 from gradewatch.limits import rule
 from gradewatch.model import ActionKind, Code, Credit, JobState, Known, Pause, Sight, Snapshot, Target, Verdict
 from gradewatch.schedule import MARGIN, next_wake
+from gradewatch.verdicts import judge
 
 examples = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 OFF_OR_DRY = st.sampled_from(["off", "dry-run"])
@@ -49,7 +51,7 @@ def test_every_finding_has_evidence_and_a_fix(seen, by):
 @examples
 @given(any_world, any_settings)
 def test_the_same_values_give_the_same_findings_and_rulings(seen, by):
-    assert diagnosed(seen, by) == diagnosed(seen, by)
+    assert diagnosed(seen, by) == diagnosed(seen, by) == diagnose(seen, by, judge(seen, by))
     assert ruled(seen, by) == ruled(seen, by)
 
 

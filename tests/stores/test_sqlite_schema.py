@@ -74,6 +74,28 @@ def test_the_printed_migration_is_the_one_that_is_run(connection: sqlite3.Connec
         assert by_hand.execute(query).fetchall() == [tuple(row) for row in connection.execute(query)]
 
 
+@pytest.mark.parametrize("known", range(1, len(schema.scripts())))
+def test_an_older_file_is_brought_up_to_date_with_what_is_in_it(tmp_path: Path, known: int) -> None:
+    path = tmp_path / "queue.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as older:
+        for _, sql in schema.scripts()[:known]:
+            older.executescript(sql)
+        older.execute("INSERT INTO meta VALUES ('schema_version', ?)", (str(known),))
+        entry = "INSERT INTO audit (sweep, at, by, action, queue, subject, outcome, reason, message) VALUES "
+        for queue, reason in (
+            ("b", "job_timed_out"),
+            ("a", "job_timed_out"),
+            ("b", "job_timed_out"),
+            ("b", "operator"),
+        ):
+            older.execute(f"{entry} ('s', 1, 'me', 'expire', '{queue}', 'j', 'applied', '{reason}', '')")
+    assert schema.migrate(path, 5) == [name for name, _ in schema.scripts()[known:]]
+    with closing(connect(path, now=lambda: 2, writes=True, timeout=5)) as now:
+        assert schema.verify(now, path) == ()
+        spent = control.control(now, {ActionKind.EXPIRE: 60, ActionKind.REQUEUE: 60}).spent
+    assert spent == {(ActionKind.EXPIRE, "a"): 1, (ActionKind.EXPIRE, "b"): 2}
+
+
 def test_the_store_has_every_method_of_the_port() -> None:
     for name, method in inspect.getmembers(Store, inspect.isfunction):
         if name.startswith("_"):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from gradewatch.errors import Conflict
 from gradewatch.model import Action, AuditEntry, Outcome
@@ -40,6 +40,35 @@ class Line:
 
 def write(connection: sqlite3.Connection, lines: Iterable[Line]) -> None:
     connection.executemany(_WRITE, (line.parameters() for line in lines))
+
+
+class RepairLine(NamedTuple):
+    """An entry of a repair that is about to be made: `seq` is the job's, None where there is none any more; it is
+    left in `after_state` with `after_token`, both None where it stays as it is."""
+
+    action: str
+    queue: str
+    subject: str
+    outcome: Outcome
+    reason: str
+    message: str
+    seq: int | None
+    after_state: str | None
+    after_token: int | None
+
+
+_WRITE_REPAIRS = f"""
+INSERT INTO audit (sweep, at, by, action, queue, subject, outcome, reason, message, before, after_state, after_token)
+SELECT :sweep, gw_now(), :by, {", ".join(f"json_extract(line.value, '$[{n}]')" for n in range(6))},
+  (SELECT {rows.BEFORE_SQL} FROM jobs WHERE seq = json_extract(line.value, '$[6]')),
+  json_extract(line.value, '$[7]'), json_extract(line.value, '$[8]')
+FROM json_each(:lines) AS line
+"""
+
+
+def write_repairs(connection: sqlite3.Connection, sweep: str, by: str, lines: Sequence[RepairLine]) -> None:
+    """To be called before the rows are changed: they are kept as they are now."""
+    connection.execute(_WRITE_REPAIRS, {"sweep": sweep, "by": rows.text(by), "lines": rows.dump(lines)})
 
 
 def record(connection: sqlite3.Connection, action: Action, outcome: Outcome, sweep: str, by: str, detail: str) -> int:

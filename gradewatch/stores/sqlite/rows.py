@@ -63,6 +63,8 @@ def listed(connection: sqlite3.Connection, sql: str, parameters: Mapping[str, An
 def text(value: str) -> str:
     """Text that SQLite can hold, and take out of JSON: lone surrogates, as broken input yields them, become question
     marks, as NUL becomes the replacement mark."""
+    if value.isascii() and "\x00" not in value:
+        return value
     return value.encode("utf-8", "replace").decode("utf-8").replace("\x00", "\ufffd")
 
 
@@ -134,25 +136,41 @@ def paper(row: sqlite3.Row) -> PaperResult:
     )
 
 
-def session(row: sqlite3.Row) -> Session:
+SESSION_COLUMNS = (
+    "id, name, queues, slots, busy, host, pid, version, target, incarnation, http, started_at, beat_at, beats, "
+    "loop_age, ended_at, end_reason"
+)
+
+
+@lru_cache(maxsize=1024)  # a thousand workers serve but a few sets of queues
+def _queues(kept: str) -> tuple[str, ...]:
+    return tuple(json.loads(kept))
+
+
+def session(row: Sequence[Any]) -> Session:
+    """A row of SESSION_COLUMNS."""
+    (
+        session_id, name, queues, slots, busy, host, pid, version, target, incarnation, http, started_at, beat_at,
+        beats, loop_age, ended_at, end_reason,
+    ) = row  # fmt: skip
     return Session(
-        id=row["id"],
-        name=row["name"],
-        queues=tuple(json.loads(row["queues"])),
-        slots=row["slots"],
-        busy=row["busy"],
-        host=row["host"],
-        pid=row["pid"],
-        version=row["version"],
-        target=row["target"],
-        incarnation=row["incarnation"],
-        http=row["http"],
-        started_at=from_micros(row["started_at"]),
-        beat_at=from_micros(row["beat_at"]),
-        beats=row["beats"],
-        loop_age=row["loop_age"],
-        ended_at=_maybe(row["ended_at"]),
-        end_reason=row["end_reason"],
+        id=session_id,
+        name=name,
+        queues=_queues(queues),
+        slots=slots,
+        busy=busy,
+        host=host,
+        pid=pid,
+        version=version,
+        target=target,
+        incarnation=incarnation,
+        http=http,
+        started_at=from_micros(started_at),
+        beat_at=from_micros(beat_at),
+        beats=beats,
+        loop_age=loop_age,
+        ended_at=_maybe(ended_at),
+        end_reason=end_reason,
     )
 
 

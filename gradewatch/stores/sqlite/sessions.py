@@ -58,8 +58,8 @@ def end_session(connection: sqlite3.Connection, session_id: str, reason: str, be
 
 def sessions(connection: sqlite3.Connection) -> list[Session]:
     found = connection.execute(
-        "SELECT * FROM sessions WHERE ended_at IS NULL UNION ALL "
-        "SELECT * FROM sessions WHERE ended_at > gw_now() - ? ORDER BY started_at, id",
+        f"SELECT {rows.SESSION_COLUMNS} FROM sessions WHERE ended_at IS NULL UNION ALL "
+        f"SELECT {rows.SESSION_COLUMNS} FROM sessions WHERE ended_at > gw_now() - ? ORDER BY started_at, id",
         (ENDED_SHOWN,),
     )
     return [rows.session(row) for row in found]
