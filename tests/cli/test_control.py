@@ -73,7 +73,7 @@ def test_migrate_says_what_it_did_and_prints_what_it_would(place: Place) -> None
     assert not place.database.exists()
     assert (
         place.run("migrate").stdout
-        == "done: 001_initial\ndone: 002_providers\ndone: 003_row_notes\nThe sqlite store is ready.\n"
+        == "done: 001_initial\ndone: 002_providers\ndone: 003_budget\ndone: 004_row_notes\nThe sqlite store is ready.\n"
     )
     assert place.run("migrate").stdout == "The sqlite store was ready already.\n"
     assert place.json("migrate") == {"store": "sqlite", "done": []}
