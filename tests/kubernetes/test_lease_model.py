@@ -1,5 +1,6 @@
 """Never two acting watches: two and three candidates for one Lease, each behind a wire of its own that delays, loses
-and refuses, over hours of looptime's clock. The API server's part is the stand-in's own; only the sockets are left out."""
+and refuses, over hours of looptime's clock. The API server's part is the stand-in's own; only the sockets are left
+out."""
 
 from __future__ import annotations
 
