@@ -32,6 +32,7 @@ NAMES = (
     "store",
     "providers",
     "postgres",
+    "mongo",
 )
 QUIET = 0.25  # share of the processors that others may use, above which the figures are not to be trusted
 
