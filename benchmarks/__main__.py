@@ -33,6 +33,7 @@ NAMES = (
     "providers",
     "postgres",
     "supabase",
+    "mongo",
 )
 QUIET = 0.25  # share of the processors that others may use, above which the figures are not to be trusted
 

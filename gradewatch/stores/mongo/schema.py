@@ -48,9 +48,13 @@ INDEXES = (
         _PENDING,
     ),
     Index("jobs", "jobs_waiting", {"state": 1, "queue": 1, "run_at": 1, "kind": 1}, _PENDING),
-    Index("jobs", "jobs_running", {"state": 1, "queue": 1, "started_at": 1, "session_id": 1, "kind": 1}, _RUNNING),
-    Index("jobs", "jobs_held", {"state": 1, "session_id": 1, "run_alone": 1}, _RUNNING),
-    Index("jobs", "jobs_finished", {"finished_at": 1}, {"finished_at": {"$gt": 0}}),
+    # By session, for claims and beats; a probe walks all of it, which is as long as all workers together have slots.
+    Index(
+        "jobs",
+        "jobs_running",
+        {"state": 1, "session_id": 1, "queue": 1, "started_at": 1, "kind": 1, "run_alone": 1},
+        _RUNNING,
+    ),
     Index("jobs", "jobs_listing", {"queue": 1, "state": 1, "_id": -1}),
     Index("jobs", "jobs_papers", {"papers": 1}, {"papers": {"$exists": True}}),
     Index("papers", "papers_job", {"job": 1, "idx": 1}, unique=True),

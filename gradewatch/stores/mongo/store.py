@@ -58,7 +58,7 @@ from gradewatch.stores.mongo.papers import PaperBucket
 P = ParamSpec("P")
 T = TypeVar("T")
 
-MIGRATION = 60.0  # seconds a migration may take: it may have to build an index over many documents
+MIGRATION = 600.0  # seconds a migration may take: it may have to build indexes over millions of documents
 
 
 class MongoStore(PaperBucket, ProviderMemory):
