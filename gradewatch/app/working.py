@@ -8,13 +8,16 @@ import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import structlog
+
 from gradewatch.app.health import Counting, served
 from gradewatch.app.stores import make_store, opener
 from gradewatch.config import Settings
+from gradewatch.errors import StoreError
 from gradewatch.http.port import reserve, url_of
 from gradewatch.metrics.local import ProviderMetrics
 from gradewatch.metrics.worker import WorkerMetrics
-from gradewatch.model import rescued
+from gradewatch.model import NewSession, rescued
 from gradewatch.platforms.identity import Identity
 from gradewatch.platforms.notify import Notifier, notifying
 from gradewatch.platforms.orphans import die_with_parent
@@ -22,8 +25,11 @@ from gradewatch.ports import Store
 from gradewatch.probes.environment import chosen
 from gradewatch.version import __version__
 from gradewatch.worker.context import Handler
+from gradewatch.worker.crash import crashed
 from gradewatch.worker.observer import Observer
 from gradewatch.worker.runtime import Worker, WorkerStore
+
+log = structlog.get_logger(__name__)
 
 ORPHAN_MARGIN = 5.0  # seconds beyond the drain that a worker whose supervisor is gone may take
 
@@ -134,12 +140,24 @@ async def grade(
     async with AsyncExitStack() as closing:
         store = make_store(settings)
         closing.push_async_callback(store.close)
-        handlers = grading_handlers(settings, store, environ, metrics.providers, closing)
-        worker = make_worker(
-            settings, store, handlers, name=name, queues=claimable(settings), observer=Counting(metrics)
-        )
+        queues = claimable(settings)
+        try:
+            handlers = grading_handlers(settings, store, environ, metrics.providers, closing)
+        except Exception as error:
+            await _record_crash(store, settings, name, queues, error)
+            raise
+        worker = make_worker(settings, store, handlers, name=name, queues=queues, observer=Counting(metrics))
         async with drained_by(worker, drain, cut):
             await worker.run()
+
+
+async def _record_crash(store: Store, settings: Settings, name: str, queues: Sequence[str], error: Exception) -> None:
+    """A worker that cannot even begin has a session too: one that tells why."""
+    new = NewSession(name, tuple(queues), settings.worker.slots, socket.gethostname(), os.getpid(), __version__)
+    try:
+        await store.end_session(await store.open_session(new), crashed(error))
+    except StoreError as refusal:
+        log.warning("crash not on record", worker=name, error=str(refusal))
 
 
 @asynccontextmanager

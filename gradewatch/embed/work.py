@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import structlog
+
 from gradewatch.app import grade, heartbeat_timeout, opener
 from gradewatch.config import Settings
 from gradewatch.embed.beat import PATIENCE, Beat
@@ -16,8 +18,11 @@ from gradewatch.metrics.worker import WorkerMetrics
 from gradewatch.worker.crash import crashed
 from gradewatch.worker.observer import Observer
 
+log = structlog.get_logger(__name__)
+
 Worker = Callable[..., Awaitable[object]]
 
+UNWIND = 1.5  # seconds a worker has to end once it is cancelled
 STOP_MARGIN = 5.0  # seconds beyond its drain that the grading worker takes at most
 
 
@@ -69,12 +74,15 @@ class CoroutineWork:
     def __init__(
         self, settings: Settings, worker: Worker, name: str, queue: str, drain: float, metrics: WorkerMetrics
     ) -> None:
-        self.name, self.patience = name, drain + PATIENCE
+        self.name, self.patience = name, drain + UNWIND + PATIENCE
         self._settings, self._worker, self._queue, self._drain = settings, worker, queue, drain
         self._metrics = metrics
         self._takes = arguments(worker)
+        self._left: asyncio.Task[None] | None = None  # a life that would not end
 
     async def live(self, ending: Ending) -> None:
+        if self._left is not None:
+            await asyncio.wait({self._left})  # two at once would do a job twice
         timeout = heartbeat_timeout(self._settings)
         beat = Beat(self.name, opener(self._settings), self._queue, 1, timeout, Telling(self._metrics))
         beat.begin()
@@ -91,7 +99,7 @@ class CoroutineWork:
 
     async def _run(self, beat: Beat, ending: Ending) -> None:
         given: tuple[Any, ...] = (ending.drain, beat)[: self._takes]
-        running = asyncio.ensure_future(_shielded(self._worker(*given)))
+        running = self._left = asyncio.create_task(_shielded(self._worker(*given)), name=f"worker {self.name}")
         cutting = asyncio.create_task(ending.cut.wait())
         draining = asyncio.create_task(ending.drain.wait())
         try:
@@ -101,18 +109,22 @@ class CoroutineWork:
         finally:
             cutting.cancel()
             draining.cancel()
-            asked = ending.drain.is_set() or ending.cut.is_set()
-            if not running.done():
-                asked = True
-                running.cancel()
-                await asyncio.wait({running})
-        if running.cancelled():
-            if not asked:
-                raise ReturnedUnasked("it was cancelled, or let a CancelledError of something it awaited through")
+            asked = not running.done() or ending.drain.is_set() or ending.cut.is_set()
+            running.cancel()
+            await asyncio.wait({running}, timeout=UNWIND)
+        self._judge(running, asked)
+
+    def _judge(self, running: asyncio.Task[None], asked: bool) -> None:
+        """Raises what the worker raised, and ReturnedUnasked."""
+        if not running.done():
+            log.error("embedded worker does not end", worker=self.name, fix="let CancelledError through in it")
             return
-        running.result()
+        self._left = None
+        if not running.cancelled():
+            running.result()
         if not asked:
-            raise ReturnedUnasked("it returned although nobody asked it to: a worker runs until it is told to stop")
+            how = "was cancelled, or let the CancelledError of another through" if running.cancelled() else "returned"
+            raise ReturnedUnasked(f"it {how} although nobody asked it to: a worker runs until it is told to stop")
 
 
 class Telling(Observer):

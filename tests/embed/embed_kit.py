@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gradewatch.model import NewJob, Session
+from gradewatch.ports import Store
 from gradewatch.stores.sqlite import SqliteStore
 from gradewatch.worker.payload import build_payload
 from gradewatch.worker.rubric import Rubric
@@ -107,9 +108,9 @@ class Server:
 
 
 class Place:
-    """The scene of one test."""
+    """The scene of one test, over SQLite in its folder or over another store."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, url: str = "", store: Store | None = None) -> None:
         self.folder = folder
         self.database = folder / "gradewatch.db"
         self.notes = folder / "notes"
@@ -117,12 +118,12 @@ class Place:
         own = {name: value for name, value in os.environ.items() if not name.startswith("GRADEWATCH_")}
         self.environ = own | {f"GRADEWATCH_{name}": value for name, value in SETTINGS.items()}
         self.environ |= {
-            "GRADEWATCH_STORE__URL": f"sqlite:///{self.database}",
+            "GRADEWATCH_STORE__URL": url or f"sqlite:///{self.database}",
             "NOTES": str(self.notes),
             "PYTHONPATH": str(Path(__file__).parent),
         }
         self.servers: list[Server] = []
-        self.store = SqliteStore(self.database, timeout=10.0)
+        self.store: Store = store or SqliteStore(self.database, timeout=10.0)
 
     async def open(self) -> None:
         await self.store.migrate()

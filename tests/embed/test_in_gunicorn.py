@@ -121,3 +121,17 @@ async def test_preloaded_and_forked_it_has_no_thread_of_its_parent(place: Place)
     await server.serves("/livez")
     answers = await from_each(server, "/readyz")
     assert [code for code, _ in answers.values()] == [200, 200]
+
+
+async def test_the_same_on_postgresql(place_on_postgres: Place) -> None:
+    place = place_on_postgres
+    server = place.gunicorn(2)
+    await server.serves("/livez")
+    await place.submit(jobs=2)
+    await asyncio.sleep(1.1)  # the answers that were given before are good for a second
+    for code, body in (await from_each(server, "/api/worker_status")).values():
+        assert (code, json.loads(body)["status_counts"]["pending"]) == (503, 2)
+    for _, text in (await from_each(server, "/metrics")).values():
+        assert samples(text)['gradewatch_queue_depth{queue="default",state="pending"}'] == 2.0
+    server.tell(signal.SIGTERM)
+    assert await server.ended(10) == 0

@@ -132,3 +132,28 @@ async def test_routes_without_a_worker_and_without_a_store(place: Place) -> None
     assert 'gradewatch_store_up{store="sqlite"} 0.0' in metrics
     assert "gradewatch_queue_depth{" not in metrics
     assert "gradewatch_worker_up" not in metrics
+
+
+async def test_the_same_on_postgresql(place_on_postgres: Place) -> None:
+    place = place_on_postgres
+    [job_id] = await place.submit()
+    server = place.uvicorn("grading", workers=2)
+    await server.serves("/colour")
+
+    async def graded() -> bool:
+        job = await place.store.job(job_id)
+        return job is not None and job.state is JobState.SUCCEEDED
+
+    await until(graded, "the job is graded")
+    [session] = await place.beating()
+    os.kill(session.pid, signal.SIGKILL)
+
+    async def taken_over() -> bool:
+        live = [s for s in await place.sessions() if s.ended_at is None and s.beats and s.id != session.id]
+        return [s.name for s in live] == [session.name]
+
+    await until(taken_over, "another process takes the worker over")
+    code, status = await asyncio.to_thread(server.status, "/gradewatch")
+    assert (code, status["status_counts"]["succeeded"]) == (200, 1)
+    server.tell(signal.SIGTERM)
+    await server.ended()
