@@ -38,7 +38,7 @@ EXAM = Path(__file__).parents[2] / "examples" / "exam"
 TYPED = tuple(sorted(EXAM.glob("papers/*.pdf")))[:10]  # papers with a text layer: a few milliseconds each
 DEADLINE = 60.0  # seconds for anything to happen, on a machine that is busy with other things too
 CYCLE = "gradewatch_cycle_last_timestamp_seconds"
-LOOK = 0.01  # seconds between two looks
+LOOK = 0.03  # seconds between two looks: several scenes share a machine
 
 SETTINGS: Mapping[str, str] = {
     "STORE__TIMEOUT": "2s",
@@ -60,6 +60,8 @@ class Service:
 
     def __init__(self, name: str, log: Path, process: subprocess.Popen[bytes]) -> None:
         self.name, self.log, self.process = name, log, process
+        self._read: list[dict[str, Any]] = []
+        self._read_to = 0
 
     @property
     def pid(self) -> int:
@@ -67,10 +69,13 @@ class Service:
 
     def lines(self, event: str | None = None, **fields: Any) -> list[dict[str, Any]]:
         """Every whole line so far, those of one event, or those with these fields."""
-        whole = [text for text in self.log.read_text().splitlines(keepends=True) if text.endswith("\n")]
-        found = [_parsed(text) for text in whole]
+        with self.log.open("rb") as log:
+            log.seek(self._read_to)
+            whole, newline, _ = log.read().rpartition(b"\n")
+        self._read_to += len(whole) + len(newline)
+        self._read += [_parsed(text) for text in whole.decode().splitlines()]
         wanted = {**fields, **({"event": event} if event else {})}
-        return [line for line in found if all(line.get(key) == value for key, value in wanted.items())]
+        return [line for line in self._read if all(line.get(key) == value for key, value in wanted.items())]
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
         self.process.send_signal(number)
@@ -255,7 +260,7 @@ class Scene:
             assert not job.state.finished, f"{job} was too quick for this test"
             return job if job.state is JobState.RUNNING and 3 <= job.progress_done < job.progress_total / 2 else None
 
-        return await until(running, f"{job_id} is half way")
+        return await until(running, f"{job_id} is half way", every=LOOK / 3)
 
     async def finished(self, ids: Sequence[str]) -> None:
         async def all_finished() -> bool:
@@ -302,7 +307,9 @@ class Scene:
         return [(e.action, e.outcome.value, e.subject) for e in await self.audit()]
 
 
-async def until(look: Callable[[], T | Awaitable[T]], what: str, *, within: float = DEADLINE) -> T:
+async def until(
+    look: Callable[[], T | Awaitable[T]], what: str, *, within: float = DEADLINE, every: float = LOOK
+) -> T:
     """What `look` gives as soon as it is true."""
     deadline = time.monotonic() + within
     while True:
@@ -312,7 +319,7 @@ async def until(look: Callable[[], T | Awaitable[T]], what: str, *, within: floa
         if found:
             return found
         assert time.monotonic() < deadline, f"not within {within:g} s: {what}"
-        await asyncio.sleep(LOOK)
+        await asyncio.sleep(every)
 
 
 def later(seconds: float) -> Callable[[], bool]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gzip
+import hashlib
 import json
 import re
 import time
@@ -90,23 +92,25 @@ async def test_it_says_how_things_are_before_any_script_has_run(watch: Watch) ->
 
 
 async def test_nothing_in_it_runs_but_its_own_files(watch: Watch) -> None:
-    """The policy forbids inline scripts and styles; here is none that it would have to stop."""
+    """The policy forbids inline scripts, and styles but for the one sheet that it knows; here is none to be stopped."""
     watch.publish()
     status, headers, body = await get(watch.url + "/", gzipped=False)
     assert (status, headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    page = Outline(body.decode())
+    [style] = re.findall(r"<style>(.*?)</style>", body.decode(), re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     policy = dict(part.split(" ", 1) for part in headers["Content-Security-Policy"].split("; "))
     assert policy == {
         "default-src": "'none'",
         "script-src": "'self'",
-        "style-src": "'self'",
+        "style-src": f"'sha256-{digest}'",
         "img-src": "'self' data:",
         "connect-src": "'self'",
         "base-uri": "'none'",
         "form-action": "'none'",
         "frame-ancestors": "'none'",
     }
-    page = Outline(body.decode())
-    assert page.tags["style"] == 0
+    assert page.tags["style"] == 1
     assert [name for _, name, _ in page.attributes if name == "style" or name.startswith("on")] == []
     linked = [value for _, name, value in page.attributes if name in ("src", "href")]
     assert linked
@@ -131,7 +135,7 @@ async def test_no_name_can_leave_the_block_that_carries_it(store: Any, watch: Wa
 async def test_its_files_are_kept_for_good_under_a_name_that_changes_with_them(watch: Watch) -> None:
     page = await html_of(watch.url + "/")
     paths = sorted({v for _, n, v in page.attributes if n in ("src", "href") and v.startswith("page/")})
-    assert {path.rsplit("/", 1)[1] for path in paths} == {f.name for f in STATIC.iterdir() if f.suffix != ".html"}
+    assert {path.rsplit("/", 1)[1] for path in paths} == {f.name for f in STATIC.iterdir() if f.suffix in (".js", ".svg")}
     for path in paths:
         status, headers, body = await get(f"{watch.url}/{path}")
         assert status == 200

@@ -1,4 +1,4 @@
-"""The page's own scripts, styles and icon, from memory. Their path names what is in them: a browser may keep them."""
+"""The page's own scripts and icon, from memory. Their path names what is in them: a browser may keep them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aiohttp import web
 from gradewatch.http.page.zipped import answer
 from gradewatch.http.problems import Problem
 
-MEDIA = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+MEDIA = {".js": "text/javascript", ".svg": "image/svg+xml"}
 FOR_GOOD = {"Cache-Control": "public, max-age=31536000, immutable"}
 
 

@@ -13,7 +13,7 @@ from aiohttp import web
 from gradewatch.errors import GradewatchError
 from gradewatch.http import wire
 from gradewatch.http.page.assets import ASSET_ROUTES
-from gradewatch.http.page.document import POLICY, document
+from gradewatch.http.page.document import document, policy
 from gradewatch.http.page.job import job_view
 from gradewatch.http.page.lookup import look_up_job
 from gradewatch.http.page.overview import ZIP_LEVEL
@@ -57,7 +57,7 @@ async def _page(
     made = await overview.get(at_once=True)
     html = document(root=root, title=title, health=made.health, page=view, overview=made.plain, age=overview.age)
     zipped = await asyncio.to_thread(gzip.compress, html, ZIP_LEVEL)
-    return answer(request, html, zipped, "text/html", {"Content-Security-Policy": POLICY}, status)
+    return answer(request, html, zipped, "text/html", {"Content-Security-Policy": policy()}, status)
 
 
 async def overview(request: web.Request) -> web.Response:
