@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 from bson.errors import BSONError
 from pymongo.errors import PyMongoError
+from pymongo.read_concern import ReadConcern
 
 from gradewatch.stores.mongo.database import Database
 from gradewatch.stores.mongo.either import settle
@@ -58,7 +59,7 @@ class Listener:
             await asyncio.sleep(RETRY)
 
     async def _hear(self) -> None:
-        deltas: Any = self._data.quick("deltas")
+        deltas: Any = self._data.deltas.with_options(read_concern=ReadConcern())  # a stream takes no other
         stream = await settle(deltas.watch(_WAKING, max_await_time_ms=AWAIT))
         try:
             await stream.try_next()  # the driver opens the stream with the first question

@@ -129,7 +129,7 @@ async def migrate(data: Database) -> list[str]:
 
 async def _created(data: Database, name: str) -> str:
     try:
-        await settle(data.handle.create_collection(PREFIX + name))
+        await settle(data.handle.create_collection(PREFIX + name, check_exists=False))
     except OperationFailure as error:
         if error.code != NAMESPACE_EXISTS:  # another process was faster
             raise
