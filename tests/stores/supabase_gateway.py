@@ -140,7 +140,7 @@ class Gateway:
             for connection in list(self._server.connections):
                 if connection.transport is not None:
                     connection.transport.close()
-            while self._server.connections:
+            while any(connection.transport is not None for connection in self._server.connections):
                 await asyncio.sleep(0.005)
 
         asyncio.run_coroutine_threadsafe(cut(), self._loop).result(10)
