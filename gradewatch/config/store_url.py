@@ -18,6 +18,7 @@ SAME = "store"  # store.records: in the store itself
 CONVENTIONAL = ("MONGO_URL", "SUPABASE_URL", "DATABASE_URL")  # in this order, where several are set
 MONGO, DB_NAME = ("mongodb", "mongodb+srv"), "DB_NAME"
 SUPABASE_KEY, SUPABASE_ANON_KEY = "SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_ANON_KEY"
+_HOST = re.compile(r"([A-Za-z0-9-]+\.)*[A-Za-z0-9-]+(:\d{1,5})?|\[[0-9a-fA-F:]+\](:\d{1,5})?")
 _LOOPBACK = re.compile(r"http://(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?")
 _MONGO_URL = re.compile(
     r"(?P<scheme>mongodb(?:\+srv)?)://(?P<place>[^/?]*)(?:/(?P<database>[^?]*))?(?P<options>\?.*)?", re.IGNORECASE
@@ -116,7 +117,7 @@ def _supabase(rest: str, folder: Path) -> str:
     host, _, path = place.partition("/")
     if host in ("supabase.com", "app.supabase.com"):
         raise Wrong("this is the dashboard's address: the project's API URL is needed, https://REF.supabase.co")
-    if not rest.isprintable() or re.search(r"[\s@?#]", rest) or path or not host.strip(":"):
+    if not rest.isprintable() or re.search(r"[\s@?#]", rest) or path or not _HOST.fullmatch(host):
         raise Wrong(
             "the API URL of a Supabase project is needed, https://REF.supabase.co, without a key, a path or parameters"
         )

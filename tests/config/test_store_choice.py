@@ -145,6 +145,7 @@ def test_beside_a_settings_file_they_choose_nothing_and_it_is_said(tmp_path: Pat
         ("http://ref.supabase.co", "unencrypted"),
         ("http://127.0.0.1.evil.example", "unencrypted"),
         ("https://", "API URL of a Supabase project"),
+        ("https://sb_secret_x", "API URL of a Supabase project"),
         ("https://key@ref.supabase.co", "without a key"),
         ("https://ref.supabase.co?apikey=eyJ", "without a key"),
         ("https://ref.supabase.co/auth/v1", "without a key, a path"),

@@ -133,11 +133,25 @@ class Gateway:
         self._thread.join(10)
         shutil.rmtree(self.storage.folder, ignore_errors=True)
 
+    def cut_idle(self) -> None:
+        """Close every connection of clients, as a gateway does with those that lie idle, and see it done."""
+
+        async def cut() -> None:
+            for connection in list(self._server.connections):
+                if connection.transport is not None:
+                    connection.transport.close()
+            while any(connection.transport is not None for connection in self._server.connections):
+                await asyncio.sleep(0.005)
+
+        asyncio.run_coroutine_threadsafe(cut(), self._loop).result(10)
+
     async def _serve(self) -> None:
         app = web.Application(client_max_size=MOST, middlewares=[self._guard])
         app.add_routes([web.route("*", "/rest/v1/{path:.*}", self._rest), *self.storage.routes()])
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
+        assert runner.server is not None
+        self._server = runner.server
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
         self.port = runner.addresses[0][1]

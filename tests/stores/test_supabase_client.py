@@ -144,6 +144,23 @@ async def test_a_call_that_is_given_up_leaves_the_store_whole(store: SupabaseSto
     assert len(await store.submit([new()])) == 1
 
 
+async def test_a_closed_handle_says_so(project: SupabaseProject) -> None:
+    store = SupabaseStore(project.url, project.key)
+    await store.open()
+    await store.close()
+    with pytest.raises(StoreUnavailable, match="closed"):
+        await store.check([])
+
+
+async def test_idle_connections_that_were_cut_are_replaced_unnoticed(
+    store: SupabaseStore, project: SupabaseProject
+) -> None:
+    await asyncio.gather(*(store.submit([new()]) for _ in range(4)))
+    project.gateway.cut_idle()
+    await asyncio.gather(*(store.submit([new()]) for _ in range(4)))
+    assert len(await store.jobs()) == 8
+
+
 # ---------------------------------------------------------------- what is asked for
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 from postgrest import APIError, AsyncPostgrestClient
 
-from gradewatch.errors import PayloadError, StoreError
+from gradewatch.errors import PayloadError, StoreError, StoreUnavailable
 from gradewatch.stores.supabase import keys
 from gradewatch.stores.supabase.faults import Answer, Faults
 from gradewatch.stores.supabase.project import Project
@@ -38,6 +38,7 @@ class SupabaseClient:
         self.connections = connections
         self.faults = Faults(self.project, key)
         self._key = key
+        self._closed = False
         self._http: httpx.AsyncClient | None = None
         self._rest: AsyncPostgrestClient | None = None
 
@@ -47,6 +48,7 @@ class SupabaseClient:
             raise self.faults.unfit_key(why)
 
     async def close(self) -> None:
+        self._closed = True
         if self._http is not None:
             await self._http.aclose()
 
@@ -116,6 +118,8 @@ class SupabaseClient:
             raise self.faults.refused(Answer(500, "application/json", said.encode())) from None
 
     def _client(self) -> httpx.AsyncClient:
+        if self._closed:
+            raise StoreUnavailable(f"{self.place}: this handle is closed.", fix="Open another one.")
         self.verify_key()  # also because a header holds not just any character
         if self._http is None:
             self._http = httpx.AsyncClient(
@@ -135,8 +139,8 @@ class SupabaseClient:
         return self._http
 
     def _postgrest(self) -> AsyncPostgrestClient:
+        http = self._client()
         if self._rest is None:
-            http = self._client()
             headers = {name: http.headers[name] for name in ("apikey", "Authorization")}
             self._rest = AsyncPostgrestClient(f"{self.project.url}/rest/v1", headers=headers, http_client=http)
         return self._rest
