@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -185,15 +186,19 @@ class StandIn(Cluster):
     state: State = field(default_factory=State)
     faults: Faults = field(default_factory=Faults)
 
-    def __post_init__(self) -> None:
-        self.server = ApiServer(self.state, self.faults)
-        self.controllers = Controllers(self.state)
-        self.kubelet = Kubelet(self.state, back_off=0.2)
+    tls: ssl.SSLContext | None = None
+    environ: Mapping[str, str] = field(default_factory=dict)  # of every pod
 
-    async def start(self) -> None:
+    def __post_init__(self) -> None:
+        self.server = ApiServer(self.state, self.faults, tls=self.tls)
+        self.controllers = Controllers(self.state)
+        self.kubelet = Kubelet(self.state, back_off=0.2, environ=self.environ)
+
+    async def start(self, ours: Callable[[int], Access] | None = None) -> None:
+        """`ours`: how to reach it at that port, where it is not by plain HTTP."""
         await self.server.start()
-        super().__init__(Plain(self.server.url))
-        self.admin = Api(Plain(self.server.url, bearer="admin"), timeout=10.0)
+        super().__init__(ours(self.server.port) if ours else Plain(self.server.url))
+        self.admin = Api(self.access if ours else self.as_("admin"), timeout=10.0)
         self.controllers.start()
         self.kubelet.start()
 

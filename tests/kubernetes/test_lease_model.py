@@ -1,6 +1,5 @@
 """Never two acting watches: two and three candidates for one Lease, each behind a wire of its own that delays, loses
-and refuses, over hours of looptime's clock. The API server's part is the stand-in's own; only the sockets are left
-out."""
+and refuses, over hours of looptime's clock. The API server's part is the stand-in's; only the sockets are left out."""
 
 from __future__ import annotations
 
@@ -69,7 +68,7 @@ class Wire:
 
 
 class Clock:
-    """A watch's monotonic clock, which may go up to one in a hundred wrong; its wall clock is an hour off, unused."""
+    """A watch's monotonic clock, which may go wrong by one in a hundred; its wall clock is far off, and unused."""
 
     def __init__(self, rate: float) -> None:
         self.rate = rate

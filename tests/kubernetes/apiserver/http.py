@@ -65,6 +65,8 @@ class ApiServer:
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         try:
             return await self._answer(request)
+        except ConnectionError:
+            return web.Response()  # nobody is there any more to read it
         except Refusal as refusal:
             headers = {"Retry-After": "1"} if refusal.code == 429 else {}
             return web.json_response(refusal.status(), status=refusal.code, headers=headers)
