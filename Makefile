@@ -126,6 +126,10 @@ postgres-part: ## Install PostgreSQL's programs; tests start a server of their o
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || \
 	  $(INSTALL) "tests use the PostgreSQL of a Python package, which does not run as root" postgresql
 
+.PHONY: systemd-part
+systemd-part: ## Install systemd-analyze, which reads the examples' units over; systemd itself is not started
+	@command -v systemd-analyze >/dev/null || $(INSTALL) "the examples' units cannot be verified" systemd
+
 .PHONY: clock-part
 clock-part: ## Install libfaketime, with which tests step the clock of a process
 	@[ -n "$(LIBFAKETIME)" ] || $(INSTALL) "tests that step the clock cannot run" libfaketime
@@ -140,7 +144,7 @@ postgrest-part: ## Install PostgREST, the API of a Supabase project, with npm in
 	    || echo "That failed ($(LOG) says why): tests of the Supabase store cannot run"; }; }
 
 .PHONY: real-parts
-real-parts: monitoring-parts chromium-part postgres-part clock-part postgrest-part ## Install the parts that tests need and Python packages do not bring
+real-parts: monitoring-parts chromium-part postgres-part clock-part postgrest-part systemd-part ## Install the parts that tests need and Python packages do not bring
 
 $(VENV)/made.stamp:
 	@version=$$($(PYTHON) -c 'import sys; print(sys.version.split()[0]); sys.exit(sys.version_info < (3, 11))' 2>/dev/null) || { \

@@ -13,25 +13,37 @@ import yaml
 from conftest import OVERLAYS, ROOT, Rendered, containers, pods
 from real_parts import need
 
-from gradewatch.config import load
+from gradewatch.config import PlatformSettings, load
 from gradewatch.config.keys import reader_of
 from gradewatch.config.variables import path_of
 from gradewatch.platforms.identity import INCARNATION, TARGET
+from gradewatch.platforms.kubernetes.rights import needs
+from gradewatch.platforms.kubernetes.workload import place_of
 from gradewatch.version import __version__
 from gradewatch.worker.runtime import STOP_HEARTBEAT, STOP_JOBS, STOP_SESSION, STOP_WRITES
 
 VERSIONS = ("1.37.0", "1.30.0")
 OPERATORS = {"PodMonitor", "PrometheusRule", "ScaledObject"}  # their schemas come with their operators
 OURS = ("sidecar", "standalone", "worker")
-WATCH_RIGHTS = {  # what the watch asks for, and nothing else
-    ("", "pods", ""): {"get", "list", "watch", "delete"},
-    ("", "pods/eviction", ""): {"create"},
-    ("apps", "deployments", "gradewatch-worker"): {"get", "list", "watch", "patch"},
-    ("apps", "replicasets", ""): {"get"},
-    ("coordination.k8s.io", "leases", ""): {"create"},
-    ("coordination.k8s.io", "leases", "gradewatch-watch"): {"get", "update"},
-    ("", "events", ""): {"create", "patch"},
-}
+
+
+def rights(*, scale_up: bool) -> dict[tuple[str, str, str], set[str]]:
+    """What the watch asks for: (group, resource, name) to verbs."""
+    place = place_of(PlatformSettings().deployment, "grading")
+    found: dict[tuple[str, str, str], set[str]] = {}
+    for right in needs(place, PlatformSettings().lease, scale_up=scale_up):
+        resource = f"{right.resource}/{right.subresource}" if right.subresource else right.resource
+        found.setdefault((right.group, resource, right.name), set()).add(right.verb)
+    return found
+
+
+def granted(role: dict) -> dict[tuple[str, str, str], set[str]]:
+    found: dict[tuple[str, str, str], set[str]] = {}
+    for rule in role["rules"]:
+        [group], [resource] = rule["apiGroups"], rule["resources"]
+        [name] = rule.get("resourceNames", [""])
+        found.setdefault((group, resource, name), set()).update(rule["verbs"])
+    return found
 
 
 def settings(rendered: Rendered, folder: Path):
@@ -90,9 +102,7 @@ def test_overlays_go_together(tmp_path: Path, render_folder) -> None:
             shutil.rmtree(folder)
         assert {d["metadata"]["namespace"] for d in rendered.documents} == {"grading"}
         assert rendered.one("RoleBinding")["subjects"][0]["namespace"] == "grading"
-        scale = {"apiGroups": ["apps"], "resources": ["deployments/scale"], "resourceNames": ["gradewatch-worker"],
-                 "verbs": ["get", "patch"]}  # fmt: skip
-        assert scale in rendered.one("Role")["rules"]
+        assert granted(rendered.one("Role")) == rights(scale_up=True)
         assert rendered.named("ConfigMap", "gradewatch-platform")["data"]["GRADEWATCH_PLATFORM__SCALE_UP"] == "true"
 
 
@@ -135,12 +145,7 @@ def test_only_the_watch_has_a_token_and_its_rights_are_these(render, overlay: st
     if overlay == "worker":
         assert rendered.all("Role") == rendered.all("RoleBinding") == []
         return
-    found: dict[tuple[str, str, str], set[str]] = {}
-    for rule in rendered.one("Role")["rules"]:
-        [group], [resource] = rule["apiGroups"], rule["resources"]
-        [name] = rule.get("resourceNames", [""])
-        found.setdefault((group, resource, name), set()).update(rule["verbs"])
-    assert found == WATCH_RIGHTS
+    assert granted(rendered.one("Role")) == rights(scale_up=False)
     assert rendered.one("RoleBinding")["subjects"] == [{"kind": "ServiceAccount", "name": "gradewatch-watch"}]
     assert rendered.one("RoleBinding")["roleRef"]["name"] == rendered.one("Role")["metadata"]["name"]
 
@@ -229,15 +234,20 @@ def test_a_worker_says_which_pod_and_which_life_it_is(render, overlay: str) -> N
 
 
 @pytest.mark.parametrize("overlay", ["sidecar", "standalone"])
-def test_the_watch_is_told_its_platform(render, overlay: str) -> None:
+def test_the_watch_is_told_its_platform(render, overlay: str, tmp_path: Path) -> None:
     rendered = render(overlay)
-    data = rendered.named("ConfigMap", "gradewatch-platform")["data"]
-    assert data["GRADEWATCH_PLATFORM__KIND"] == "kubernetes"
-    assert (
-        data["GRADEWATCH_PLATFORM__DEPLOYMENT"] == rendered.one("Deployment", "gradewatch-worker")["metadata"]["name"]
-    )
-    names = {m["name"] for _, p in pods(rendered.documents) for c in containers(p["spec"]) for m in [c]}
-    assert data.get("GRADEWATCH_PLATFORM__CONTAINER", "worker") in names
+    (tmp_path / "gradewatch.toml").write_text(rendered.named("ConfigMap", "gradewatch")["data"]["gradewatch.toml"])
+    loaded = load(environ=rendered.named("ConfigMap", "gradewatch-platform")["data"], cwd=tmp_path)
+    assert (loaded.errors, loaded.warnings) == ((), ())
+    platform = loaded.settings.platform
+    assert platform.kind == "kubernetes"
+    worker = rendered.one("Deployment", platform.deployment)["spec"]["template"]
+    assert worker["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"] == "worker"
+    assert platform.container in ("", "worker")
+    mounts = {
+        m["mountPath"] for _, p in pods(rendered.documents) for c in containers(p["spec"]) for m in c["volumeMounts"]
+    }
+    assert platform.service_account in mounts
 
 
 def test_the_sidecar_is_a_native_one_that_starts_before_the_worker_and_ends_after_it(render) -> None:
