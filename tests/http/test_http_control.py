@@ -276,7 +276,7 @@ async def test_a_workers_name_is_plain(client: Client, name: str) -> None:
         {"loop_age": 1e12},
         {"end": 5},
         {"end": "x" * 501},
-    ],  # fmt: skip
+    ],
 )
 async def test_a_beat_that_makes_no_sense_opens_nothing(client: Client, body: Any) -> None:
     answer = await client.post("/api/heartbeat/w", body)
