@@ -69,7 +69,8 @@ def relieved(snapshot: Snapshot, diagnosis: Diagnosis) -> Mapping[str, str]:
 
 def _stuck(queue: QueueSettings, facts: QueueFacts, control: ControlFacts, after: float) -> bool:
     """Jobs that we know how to run have waited for so long, and so long nobody has claimed anything."""
-    if queue.paused or facts.unclaimed_since is None or KINDS.isdisjoint(queue.kinds):
+    ours = not queue.paused and queue.foreign is None and not KINDS.isdisjoint(queue.kinds)
+    if not ours or facts.unclaimed_since is None:
         return False
     last = facts.stats.last_started_at
     since = (facts.unclaimed_since, *([last] if last else []))

@@ -126,6 +126,8 @@ def _watch(settings: Settings) -> Iterator[Doubt]:
 
 def _budgets(settings: Settings) -> Iterator[Doubt]:
     for kind in ActionKind:
+        if kind is ActionKind.RESCUE and not settings.watch.rescue:
+            continue
         budget, key = settings.remediation.budget[kind], f"remediation.budget.{kind.value}"
         if budget.window > settings.retention.audit:
             yield Doubt(

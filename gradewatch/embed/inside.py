@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-from gradewatch.app import make_store, prepare_store
+from gradewatch.app import claimable, make_store, prepare_store
 from gradewatch.config import Settings, load
 from gradewatch.embed.outlook import Outlook, keep_ticking
 from gradewatch.embed.seat import make_seat
@@ -59,6 +59,8 @@ def plan(
         problems.append(f"the queue {queue!r} is not watched; the settings have {', '.join(settings.queues)}")
     if isinstance(worker, str) and worker != "grading":
         problems.append(f'the worker is {worker!r}: it must be "grading", a coroutine function, or None')
+    if worker == GRADING and not claimable(settings):
+        problems.append("the grading worker has no queue to work: all are paused, or another application's")
     if problems:
         raise ConfigError(problems)
     if worker is not None and not isinstance(worker, str):

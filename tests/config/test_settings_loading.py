@@ -127,6 +127,7 @@ mode = "dryrun"
         ("[watch]\nmaintenance = ['0 2 * *']", "five cron fields and a length"),
         ("[remediation]\ncooldown = '1h'", "longer than remediation.cooldown_max"),
         ("[retention]\naudit = '30m'", "what was spent would be forgotten"),
+        ("[remediation]\nbudget = {rescue = '1/99d'}\n[watch]\nrescue = true", "what was spent would be forgotten"),
         ("[worker]\nhttp_port = 9464", "worker.http_port and http.port are both 9464"),
         ("[worker]\nhttp_port = 80\nprocesses = 2", "several processes cannot share a port"),
         ("[http]\ntoken = 'two words'", "http.token (gradewatch.toml, line 2) holds (hidden)"),
@@ -141,6 +142,7 @@ def test_what_is_wrong_is_said(tmp_path: Path, toml: str, part: str) -> None:
     ("toml", "part"),
     [
         ("[watch]\ninterval = '20s'", "watch.interval is 20s and timeouts.heartbeat is 15s"),
+        ("[watch]\nrescue = true\nrescue_after = '5m'", "watch.rescue_after is 5m and timeouts.schedule_to_start"),
         ("[timeouts]\nschedule_to_start = '10s'", "jobs are failed before a silent worker is noticed"),
         ("[queues.q]\nheartbeat = '31m'\nschedule_to_start='1h'", "queues.q.heartbeat is 31m"),
         ("[store]\ntimeout = '20s'", "one slow call costs the watch its lease"),

@@ -24,7 +24,7 @@ from watch_kit import (
 )
 
 from gradewatch.errors import StoreUnavailable
-from gradewatch.model import Code, CycleReport, JobState, Known, Outcome, Unknown
+from gradewatch.model import ActionKind, Code, CycleReport, JobState, Known, Outcome, Unknown
 from gradewatch.stores.sqlite import SqliteStore
 
 
@@ -250,7 +250,7 @@ async def test_a_report_tells_what_was_seen_concluded_and_done(store: SqliteStor
     assert [(r.action.kind.value, r.action.subject, r.outcome.value) for r in report.results] == [
         ("expire", late, "applied")
     ]
-    assert report.budget_remaining == {"restart": 7, "expire": 7, "requeue": 7, "fail": 7}, "as it was read"
+    assert report.budget_remaining == dict.fromkeys(ActionKind, 7), "as it was read"
     assert set(report.probe_seconds) == {"store", "workers", "platform", "environment", "control", "queue"}
     assert (report.seconds > 0, report.wall) == (True, time.wall())
     assert watch.board.latest is report

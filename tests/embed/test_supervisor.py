@@ -228,6 +228,14 @@ def test_a_wrong_plan_is_refused(place: Place, monkeypatch: pytest.MonkeyPatch, 
         plan(**({"worker": "grading"} | wrong))
 
 
+def test_a_grading_worker_without_a_queue_is_refused(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place.folder)
+    (place.folder / "gradewatch.toml").write_text("[queues.default]\npaused = true\n")
+    with pytest.raises(ConfigError, match="no queue to work"):
+        plan("grading")
+    assert plan(None).worker is None
+
+
 async def test_a_grading_worker_that_cannot_begin_is_on_record(place: Place) -> None:
     """Its package is missing: no session of its own could tell."""
     by = Settings(

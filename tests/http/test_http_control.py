@@ -212,6 +212,18 @@ async def test_a_first_beat_opens_a_session_and_the_next_beats_it(client: Client
     assert session.beats == first + 1
 
 
+async def test_a_beat_tells_of_the_loop_and_of_the_end(client: Client) -> None:
+    await client.post("/api/heartbeat/w", {"loop_age": 12.5})
+    (session,) = await client.store.sessions()
+    assert (session.loop_age, session.ended_at) == (12.5, None)
+    last = await client.post("/api/heartbeat/w", {"end": "crashed: KeyError at tasks.py:41 in step"})
+    assert last.json["session"] == session.id
+    (ended,) = await client.store.sessions()
+    assert ended.end_reason == "crashed: KeyError at tasks.py:41 in step"
+    again = await client.post("/api/heartbeat/w")
+    assert again.json["session"] != session.id, "a worker that comes back is a new one"
+
+
 async def test_another_queue_or_size_is_another_session(client: Client) -> None:
     await client.post("/api/heartbeat/w")
     answer = await client.post("/api/heartbeat/w", {"queue": "urgent"})
@@ -251,7 +263,20 @@ async def test_a_workers_name_is_plain(client: Client, name: str) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [{"slots": 0}, {"slots": True}, {"slots": 1.5}, {"busy": -1}, {"busy": 10**30}, {"queue": 5}, {"queue": "tasks"}],
+    [
+        {"slots": 0},
+        {"slots": True},
+        {"slots": 1.5},
+        {"busy": -1},
+        {"busy": 10**30},
+        {"queue": 5},
+        {"queue": "tasks"},
+        {"loop_age": -1},
+        {"loop_age": True},
+        {"loop_age": 1e12},
+        {"end": 5},
+        {"end": "x" * 501},
+    ],
 )
 async def test_a_beat_that_makes_no_sense_opens_nothing(client: Client, body: Any) -> None:
     answer = await client.post("/api/heartbeat/w", body)

@@ -216,6 +216,21 @@ async def test_worker_status_without_a_worker_is_503_and_names_the_job_that_wait
     assert answer.json["findings"][0]["code"] == "worker_never_seen"
 
 
+async def test_a_rescue_worker_does_not_count_as_a_worker(client: Client) -> None:
+    waiting, *_ = await client.submit(1)
+    rescuer = session("r", queues=("rescue:default",))
+    bare = StoreFacts("sqlite", ago(0), 0.0, session_ever={"default": False})
+    seen = snapshot(sessions=[rescuer], mono=time.monotonic(), store=Known(bare, time.monotonic()))
+    client.publish(
+        report(seen, verdicts=[verdict(rescuer)], findings=[finding(Code.WORKER_NEVER_SEEN, summary="none")])
+    )
+    answer = await client.get("/api/worker_status")
+    assert (answer.status, answer.json["worker_running"], answer.json["worker_configured"]) == (503, False, False)
+    assert answer.json["error"] == "none; a rescue worker runs its jobs meanwhile"
+    assert [worker["queues"] for worker in answer.json["workers"]] == [["rescue:default"]]
+    assert answer.json["oldest_stuck_job"]["id"] == waiting
+
+
 async def test_the_oldest_job_beyond_its_timeout_is_stuck_even_when_workers_live(client: Client) -> None:
     late, later = await client.submit(2)
     facts = QueueFacts(

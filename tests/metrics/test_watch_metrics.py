@@ -48,6 +48,7 @@ NAMES_AND_LABELS = {
     "gradewatch_workers": {"queue", "verdict"},
     "gradewatch_worker_slots": {"queue"},
     "gradewatch_worker_slots_busy": {"queue"},
+    "gradewatch_rescue_workers": {"queue"},
     "gradewatch_papers_graded_total": {"outcome"},
     "gradewatch_provider_requests_total": {"provider", "outcome"},
     "gradewatch_provider_request_seconds_bucket": {"provider", "le"},
@@ -179,6 +180,8 @@ async def test_values_are_those_of_the_report(clock: Clock) -> None:
             verdict(session("a", slots=4, busy=3)),
             verdict(session("b"), Verdict.STARVED),
             verdict(session("c"), Verdict.DEAD),
+            verdict(session("d", queues=("rescue:default",))),
+            verdict(session("e", queues=("rescue:default",)), Verdict.SUSPECT),
         ],
         findings=[finding(Code.WORKERS_SATURATED)],
     )
@@ -190,6 +193,9 @@ async def test_values_are_those_of_the_report(clock: Clock) -> None:
     assert value(metrics, "gradewatch_job_retries_total", queue="default") == 1
     assert value(metrics, "gradewatch_papers_graded_total", outcome="graded") == 230
     assert value(metrics, "gradewatch_workers", queue="default", verdict="dead") == 1
+    assert value(metrics, "gradewatch_workers", queue="default", verdict="alive") == 1
+    assert value(metrics, "gradewatch_rescue_workers", queue="default") == 1
+    assert value(metrics, "gradewatch_workers", queue="_other", verdict="alive") is None
     assert value(metrics, "gradewatch_worker_slots", queue="default") == 6
     assert value(metrics, "gradewatch_worker_slots_busy", queue="default") == 4
     assert value(metrics, "gradewatch_finding_active", code="workers_saturated") == 1

@@ -26,6 +26,7 @@ from world import (
 )
 
 from gradewatch.config import Settings, WatchSettings
+from gradewatch.config.foreign import ForeignSettings
 from gradewatch.limits import rule
 from gradewatch.model import Action, ActionKind, Code, Exit, Outcome, Pause, Snapshot, Target
 from gradewatch.rescue import KINDS, decide_rescues, ended, relieved
@@ -111,6 +112,7 @@ def test_it_is_off_unless_it_is_set() -> None:
     assert rescues(stuck(), settings()) == ()
     assert rescues(stuck(), allowed(paused=True)) == ()
     assert rescues(stuck(), allowed(kinds=("export",))) == ()
+    assert rescues(stuck(), allowed(foreign=ForeignSettings("jobs"))) == (), "nobody else's queue is worked"
     assert rescues(stuck(), replace(allowed(), watch=replace(ON, rescue_after=200.0))) == ()
 
 
