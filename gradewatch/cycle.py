@@ -86,7 +86,7 @@ class Cycle:
         return self._clock.mono() - self._began_mono
 
     async def run_single(self, *, acting: bool) -> CycleReport:
-        """One cycle and no more; the lease is given back. Without `acting` nothing at all is written."""
+        """One cycle and no more; the lease is given back. Without `acting` nothing is changed."""
         try:
             return await self.run_once(acting=acting)
         finally:
@@ -97,8 +97,8 @@ class Cycle:
         self._began_mono = self._clock.mono()
         began, wall = time.perf_counter(), self._clock.wall()
         sweep = f"{wall:%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
-        if acting:
-            await self._lease.keep()  # before looking: a store that can be read and not written is away, too
+        # Before looking: a store that can be read and not written is away, too.
+        await (self._lease.keep() if acting else self._lease.try_write())
         observation = await self._observer.observe(self._lease.store_refused, tuple(self._owed))
         snapshot = observation.snapshot
         await asyncio.sleep(0)  # between the stages others get their turn: a large fleet takes milliseconds in each

@@ -7,6 +7,7 @@ from aiohttp import web
 from gradewatch.http.respond import respond
 from gradewatch.http.services import SERVICES
 from gradewatch.http.verdict import life, stuck
+from gradewatch.model import Unknown
 
 
 def verdict(problem: str = "") -> web.Response:
@@ -25,9 +26,12 @@ async def startupz(request: web.Request) -> web.Response:
 
 
 async def readyz(request: web.Request) -> web.Response:
-    """A store error becomes a 503 that says which (see problems.py)."""
-    await request.app[SERVICES].reachable.get()
-    return verdict()
+    """A store error becomes a 503 that says which (see problems.py). A store that can be read and not written is known
+    to the cycle alone, which writes."""
+    services = request.app[SERVICES]
+    await services.reachable.get()
+    seen = services.board.latest.snapshot.store if services.board.latest else None
+    return verdict(f"the last cycle could not use the store: {seen.reason}" if isinstance(seen, Unknown) else "")
 
 
 ROUTES = [

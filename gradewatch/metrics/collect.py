@@ -8,7 +8,7 @@ workers disappear (a frozen depth would be a lie), ages go on growing (see ages.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from math import inf
 
@@ -97,15 +97,24 @@ def _depth(labels: QueueLabels, seen: Seen) -> Iterator[Metric]:
 
 
 def _slo(labels: QueueLabels, settings: Settings) -> Iterator[Metric]:
-    """The strictest promise under each label; a queue that is read but not configured has the default one."""
+    """The strictest promise under each label."""
+    waits = {name: queue.timeouts.schedule_to_start for name, queue in settings.queues.items()}
+    runs = {name: queue.timeouts.start_to_close for name, queue in settings.queues.items()}
+    yield from _strictest(f.QUEUE_SLO, labels, waits, settings.timeouts.schedule_to_start)
+    yield from _strictest(f.QUEUE_LIMIT, labels, runs, settings.timeouts.start_to_close)
+
+
+def _strictest(
+    family: f.Family, labels: QueueLabels, promised: Mapping[str, float], default: float
+) -> Iterator[Metric]:
+    """A queue that is read but not configured has the default."""
     strictest = {label: inf for label in labels.all}
-    for name, queue in settings.queues.items():
-        label = labels[name]
-        strictest[label] = min(strictest[label], queue.timeouts.schedule_to_start)
+    for name, seconds in promised.items():
+        strictest[labels[name]] = min(strictest[labels[name]], seconds)
     for label, seconds in strictest.items():
-        family = f.QUEUE_SLO.gauge()
-        family.add_metric([label], settings.timeouts.schedule_to_start if seconds == inf else seconds)
-        yield family
+        gauge = family.gauge()
+        gauge.add_metric([label], default if seconds == inf else seconds)
+        yield gauge
 
 
 def _totals(groups: dict[str, list[Known[QueueStats]]]) -> Iterator[Metric]:

@@ -82,6 +82,11 @@ OLDEST_RUNNING = _gauge(
 QUEUE_SLO = _gauge(
     "queue_slo_seconds", "Longest wait a job of this queue may have before it starts (schedule_to_start).", "queue"
 )
+QUEUE_LIMIT = _gauge(
+    "queue_start_to_close_seconds",
+    "Longest time a job of this queue may run before it is ended (start_to_close).",
+    "queue",
+)
 ENQUEUED = _counter("jobs_enqueued", "Jobs submitted since the store was made.", "queue")
 FINISHED = _counter(
     "jobs_finished", "Jobs finished since the store was made: succeeded, failed, cancelled.", "queue", "outcome"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import structlog
 
-from gradewatch.errors import StoreError
+from gradewatch.errors import SchemaMismatch, StoreError
 from gradewatch.model import LeaseGrant
 from gradewatch.ports import Clock, Leases
 
@@ -64,6 +64,20 @@ class ActingLease:
         self.refused = None
         self._note(grant, began)
         return self.held
+
+    async def try_write(self) -> None:
+        """Find out whether the store takes writes, by one that changes nothing: giving back what nobody holds. What it
+        answers is kept in `refused`."""
+        if not self._in_store:
+            return
+        try:
+            await self._leases.release(self.name, f"nobody:{self.holder}")
+        except SchemaMismatch:
+            self.refused = None  # whoever reads next says more of it
+        except StoreError as error:
+            self.refused = error
+        else:
+            self.refused = None
 
     def _note(self, grant: LeaseGrant | None, began: float) -> None:
         was = self.held

@@ -80,8 +80,9 @@ async def test_the_store_is_taken_away_for_a_while(
         body = await until(lambda: _refusal(watch, "/api/worker_status"), "nobody can be said to work")
         assert json.loads(body)["worker_running"] is False
         assert json.loads(body)["error"]
-        if taken_away is not write_locked:
-            await until(lambda: _refusal(watch, "/readyz"), "it is not ready")
+        await until(lambda: _refusal(watch, "/readyz"), "it is not ready")
+        doctor = await scene.run("doctor", "--json", code=2)
+        assert json.loads(doctor.stdout)["status"] == "cannot_tell", "doctor, which changes nothing, sees it too"
         assert await watch.metric('gradewatch_store_up{store="sqlite"}') == 0
         assert (await watch.get("/livez"))[0] == 200
         await until(later(AWAY), "the outage lasts")

@@ -36,6 +36,7 @@ NAMES_AND_LABELS = {
     "gradewatch_queue_oldest_pending_age_seconds": {"queue"},
     "gradewatch_queue_oldest_running_age_seconds": {"queue"},
     "gradewatch_queue_slo_seconds": {"queue"},
+    "gradewatch_queue_start_to_close_seconds": {"queue"},
     "gradewatch_jobs_enqueued_total": {"queue"},
     "gradewatch_jobs_finished_total": {"queue", "outcome"},
     "gradewatch_job_retries_total": {"queue"},
@@ -153,6 +154,7 @@ def test_what_this_process_counts_starts_at_zero_before_any_cycle(clock: Clock) 
     assert values(metrics, "gradewatch_finding_active") == {frozenset({("code", c.value)}): 0.0 for c in Code}
     assert set(values(metrics, "gradewatch_probe_success").values()) == {0.0}
     assert value(metrics, "gradewatch_queue_slo_seconds", queue="default") == 300.0
+    assert value(metrics, "gradewatch_queue_start_to_close_seconds", queue="default") == 1800.0
     assert value(metrics, "gradewatch_remediation_budget_remaining", action="restart") == 5.0
 
 

@@ -92,8 +92,6 @@ def test_a_dead_workers_last_beat_is_remembered_for_longer_than_the_for() -> Non
 
 def test_numbers_in_the_rules_are_those_of_the_settings() -> None:
     defaults = Settings()
-    (too_long,) = (rule["expr"] for rule in ALERTS if rule["alert"] == "GradewatchJobRunningTooLong")
-    assert f"> {defaults.timeouts.start_to_close:.0f} + 300" in too_long
     assert defaults.watch.interval * 3 < 60, "a reading of a minute is stale, and an ordinary one must not be"
     (looping,) = (r["expr"] for r in ALERTS if r["alert"].endswith("Looping") and "increase30m" in r["expr"])
     restarts = next(limit.count for kind, limit in defaults.remediation.budget.items() if kind.value == "restart")
