@@ -43,7 +43,11 @@ def _queue(settings: Settings, queue: QueueSettings, records: Store) -> ForeignQ
 
 
 def _table(settings: Settings, foreign: ForeignSettings) -> ForeignTable:
-    makers: dict[str, Callable[[Settings, ForeignSettings], ForeignTable]] = {"postgresql": _postgres}
+    makers: dict[str, Callable[[Settings, ForeignSettings], ForeignTable]] = {
+        "postgresql": _postgres,
+        "mongodb": _mongo,
+        "mongodb+srv": _mongo,
+    }
     make = makers.get(settings.store.scheme)
     if make is None:
         raise ConfigError([f"store.url: {settings.store.scheme}:// holds no queues of other applications"])
@@ -58,3 +62,16 @@ def _postgres(settings: Settings, foreign: ForeignSettings) -> ForeignTable:
             [f"store.url: PostgreSQL needs a library ({error}): run pip install 'gradewatch[postgres]'"]
         ) from error
     return PostgresTable(settings.store.url, foreign, timeout=settings.store.timeout)
+
+
+def _mongo(settings: Settings, foreign: ForeignSettings) -> ForeignTable:
+    try:
+        from gradewatch.stores.mongo.foreign import MongoTable
+    except ImportError as error:
+        raise ConfigError(
+            [f"store.url: MongoDB needs a library ({error}): run pip install 'gradewatch[mongo]'"]
+        ) from error
+    try:
+        return MongoTable(settings.store.url, foreign, timeout=settings.store.timeout)
+    except ValueError as error:
+        raise ConfigError([f"store.url: {error}"]) from error
