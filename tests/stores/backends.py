@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import postgres_server
 import supabase_project
+from mongo_backends import Mongo, MotorMongo, StandaloneMongo
 
 from gradewatch.model import PaperRef
 from gradewatch.ports import Store
@@ -137,6 +138,9 @@ BACKENDS: dict[str, type[Backend]] = {
     "postgres": Postgres,
     "postgres-pooled": PooledPostgres,
     "supabase": Supabase,
+    "mongo": Mongo,
+    "mongo-motor": MotorMongo,
+    "mongo-standalone": StandaloneMongo,
 }
 
 

@@ -1,0 +1,132 @@
+"""Claiming jobs: who gets which of them, and in what order.
+
+A batch is claimed in four steps, without a transaction, in which two claimers of one queue would break each other off:
+read whose turn it is, along an index; put this claim's mark on those that are still pending, in one update, which the
+server does document by document, so that each goes to exactly one claimer; read back what carries the mark; and where
+others were faster with some, go on with the next.
+"""
+
+from __future__ import annotations
+
+import heapq
+import uuid
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from pymongo.errors import OperationFailure
+
+from gradewatch.errors import Conflict
+from gradewatch.model import Job
+from gradewatch.stores.mongo import encode, rows
+from gradewatch.stores.mongo.database import PREFIX, Database
+from gradewatch.stores.mongo.either import listed
+from gradewatch.stores.mongo.encode import Document
+from gradewatch.stores.mongo.faults import NO_SUCH_HINT
+from gradewatch.stores.mongo.tallies import Changes
+
+
+async def claim(
+    data: Database, session_id: str, queues: Sequence[str], kinds: Collection[str], limit: int
+) -> list[Job]:
+    facts = await _session(data, encode.text(session_id))
+    if facts is None:
+        raise Conflict(f"Session {session_id} has ended or never began: it may claim nothing. Open a new one.")
+    held = [one["run_alone"] for one in facts["held"]]
+    wanted = _Wanted(encode.texts(dict.fromkeys(queues)), encode.texts(kinds), facts)
+    got: list[Document] = []
+    while len(got) < encode.page(limit) and not any(held):
+        first = await _first(data, wanted, encode.page(limit) - len(got))
+        chosen = _alone(first, held)
+        mine = await _mark(data, wanted, chosen, session_id) if chosen else []
+        got += mine
+        held += [row["run_alone"] for row in mine]
+        if len(mine) == len(chosen):
+            break
+    if got:
+        await _count(data, got)
+    got.sort(key=_rank)
+    return [rows.job(row) for row in got]
+
+
+class _Wanted:
+    """What is asked for, at which time of the store's clock."""
+
+    def __init__(self, queues: list[str], kinds: list[str], facts: Document) -> None:
+        self.queues, self.kinds, self.now = queues, kinds, int(facts["now"])
+        high = max((one.get("high", 0) for one in facts["ticks"]), default=0)
+        due: Document = {"run_at": {"$lte": self.now}}
+        # A job changed in the future means that the clock was stepped back since: what waits for a time on the old
+        # clock would wait for the length of the step.
+        self.due = due if high <= self.now else {"$or": [due, {"updated_at": {"$gt": self.now}}]}
+
+
+async def _session(data: Database, session_id: str) -> Document | None:
+    """The store's time, what the session holds, and how far the clock ever was; None where it has ended."""
+    held = [{"$match": {"state": "running", "session_id": session_id}}, {"$project": {"_id": 0, "run_alone": 1}}]
+    ticks = [{"$match": {"_id": "ticks"}}, {"$project": {"high": 1}}]
+    found = await listed(
+        data.sessions.aggregate(
+            [
+                {"$match": {"_id": session_id, "ended_at": None}},
+                {"$project": {"now": data.moment}},
+                {"$lookup": {"from": f"{PREFIX}jobs", "pipeline": held, "as": "held"}},
+                {"$lookup": {"from": f"{PREFIX}meta", "pipeline": ticks, "as": "ticks"}},
+            ]
+        )
+    )
+    return found[0] if found else None
+
+
+async def _first(data: Database, wanted: _Wanted, limit: int) -> list[Document]:
+    """Those whose turn it is. One ordered walk per queue, merged: a single query over several would sort all that is
+    pending."""
+    walks = [await _walk(data, wanted, queue, limit) for queue in wanted.queues] if wanted.kinds else []
+    return list(heapq.merge(*walks, key=_rank))[:limit]
+
+
+async def _walk(data: Database, wanted: _Wanted, queue: str, limit: int) -> list[Document]:
+    query = {"state": "pending", "queue": queue, "kind": {"$in": wanted.kinds}, **wanted.due}
+    cursor = data.jobs.find(query, {"priority": 1, "run_alone": 1}).sort([("priority", -1), ("_id", 1)]).limit(limit)
+    try:
+        return await listed(cursor.hint("jobs_claim"))
+    except OperationFailure as error:
+        if NO_SUCH_HINT not in str(error):
+            raise
+    # Without its index the queue goes on, slowly; the watch says that the index is missing.
+    plain = data.jobs.find(query, {"priority": 1, "run_alone": 1}).sort([("priority", -1), ("_id", 1)]).limit(limit)
+    return await listed(plain)
+
+
+def _rank(row: Document) -> tuple[int, str]:
+    return -row["priority"], row["_id"]
+
+
+def _alone(first: Sequence[Document], held: Sequence[Any]) -> list[Document]:
+    """Of the jobs whose turn it is, those this session may have, by the rule of run-alone (ports.JobWriter.claim)."""
+    before_suspect: list[Document] = []
+    for row in first:
+        if row["run_alone"]:
+            return before_suspect or ([] if held else [row])
+        before_suspect.append(row)
+    return before_suspect
+
+
+async def _mark(data: Database, wanted: _Wanted, chosen: Sequence[Document], session_id: str) -> list[Document]:
+    """Take what is still there to be taken; returns it as it is now."""
+    mark = uuid.uuid4().hex
+    ids = [row["_id"] for row in chosen]
+    changed = {"state": "running", "session_id": session_id, "started_at": wanted.now, "updated_at": wanted.now}
+    await data.quick("jobs").update_many(
+        {"_id": {"$in": ids}, "state": "pending", "run_alone": chosen[0]["run_alone"], **wanted.due},
+        {"$set": {**changed, "waited": 0, "write": mark}, "$inc": {"attempt": 1, "token": 1}},
+    )
+    return await listed(data.jobs.find({"_id": {"$in": ids}, "write": mark}))
+
+
+async def _count(data: Database, got: Sequence[Document]) -> None:
+    """Acknowledged by the majority, and with it all that was marked before: a claim that a failover could take back is
+    never handed out."""
+    changes = Changes()
+    for row in got:
+        changes.claimed(row["queue"], row["started_at"] - row["run_at"], row["started_at"])
+    await changes.write(data, None)

@@ -1,0 +1,78 @@
+"""Retention: old documents go in small batches. And depths, counted anew where somebody has changed jobs by hand."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import structlog
+
+from gradewatch.stores.mongo import encode
+from gradewatch.stores.mongo.control import CREDIT_SPAN
+from gradewatch.stores.mongo.database import PREFIX, SNAPSHOT, Database
+from gradewatch.stores.mongo.either import listed
+from gradewatch.stores.mongo.encode import Document
+from gradewatch.stores.mongo.tallies import Changes
+
+log = structlog.get_logger(__name__)
+
+CHUNK = 200  # documents purged in one call
+_TIME = {"jobs": "finished_at", "sessions": "ended_at", "audit": "at", "pages": "at", "spending": "at"}
+
+
+async def purge(data: Database, what: str, age: float, most: int) -> int:
+    """Delete up to `most` documents of one kind that are older than `age` seconds; what belongs to a job goes with
+    it."""
+    time = _TIME[what]
+    old: Document = {time: {"$gt": 0, "$lt": await data.now() - encode.micros(age)}}
+    # The trail is written in order of time: its oldest entries are its first, and no index on the time is needed.
+    order = "_id" if what == "audit" else time
+    first = data.collection(what).find({} if what == "audit" else old, {time: 1}).sort(order, 1).limit(most)
+    ids = [row["_id"] for row in await listed(first)]
+
+    async def work(session: Any) -> int:
+        done = await data.collection(what).delete_many({"_id": {"$in": ids}, **old}, session=session)
+        if what == "jobs":
+            left = await listed(data.jobs.find({"_id": {"$in": ids}}, {"_id": 1}, session=session))
+            gone = set(ids) - {row["_id"] for row in left}
+            await data.papers.delete_many({"job": {"$in": sorted(gone)}}, session=session)
+        return int(done.deleted_count)
+
+    return await data.transact(work) if ids else 0
+
+
+async def purge_credits(data: Database) -> None:
+    """Credits and pauses so old that no job's wait can reach back to them."""
+    long_ago = {"$lt": await data.now() - CREDIT_SPAN}
+    await data.credits.delete_many({"end_at": long_ago})
+    await data.pauses.delete_many({"$or": [{"until": long_ago}, {"resumed_at": long_ago}]})
+
+
+async def recount(data: Database) -> None:
+    """Put the depths right where documents were changed by hand: counted in one snapshot with the tallies, so that
+    the difference holds whatever has been written since."""
+    if not await data.replicated():
+        return
+    of = {"_id": "$queue", "jobs": {"$sum": 1}}
+    counted = {
+        "pending": ("jobs", [{"$match": {"state": "pending"}}, {"$group": of}]),
+        "running": ("jobs", [{"$match": {"state": "running"}}, {"$group": of}]),
+        "told": ("tallies", [{"$project": {"jobs": "$n.live"}}]),
+        "since": ("deltas", [{"$group": {"_id": "$queue", "jobs": {"$sum": "$n.live"}}}]),
+    }
+    lookups = [
+        {"$lookup": {"from": f"{PREFIX}{collection}", "pipeline": pipeline, "as": name}}
+        for name, (collection, pipeline) in counted.items()
+    ]
+    meta = data.meta.with_options(read_concern=SNAPSHOT)
+    [facts] = await listed(meta.aggregate([{"$match": {"_id": "schema"}}, *lookups]))
+    off: Counter[str] = Counter()
+    for name in counted:
+        for row in facts[name]:
+            off[row["_id"]] += row.get("jobs", 0) * (1 if name in ("pending", "running") else -1)
+    changes = Changes()
+    for queue, difference in off.items():
+        if difference:
+            log.warning("depth put right", queue=queue, by=difference, means="jobs were changed by hand")
+            changes.corrected(queue, difference)
+    await changes.write(data, None)

@@ -1,0 +1,145 @@
+"""The collections and indexes: creating them, and knowing whether those that are there are the right ones."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pymongo import IndexModel
+from pymongo.errors import OperationFailure
+
+from gradewatch.errors import SchemaMismatch
+from gradewatch.stores.mongo.database import PREFIX, Database
+from gradewatch.stores.mongo.either import listed, settle
+from gradewatch.stores.mongo.faults import NAMESPACE_EXISTS
+
+VERSION = 1
+MIGRATE = 'run "gradewatch migrate"'
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """`only` makes it partial: what is not in it costs it nothing."""
+
+    collection: str
+    name: str
+    keys: Mapping[str, int]
+    only: Mapping[str, Any] = field(default_factory=dict)
+    unique: bool = False
+
+    @property
+    def options(self) -> dict[str, Any]:
+        partial = {"partialFilterExpression": dict(self.only)} if self.only else {}
+        return {"name": self.name, **partial} | ({"unique": True} if self.unique else {})
+
+
+_PENDING, _RUNNING = {"state": "pending"}, {"state": "running"}
+# Each state's questions are answered by an index over that state alone. The state is in its keys all the same: MongoDB
+# would read every document to see that it has the state which its index promises.
+INDEXES = (
+    Index("jobs", "jobs_key", {"queue": 1, "key": 1}, {"key": {"$exists": True}}, unique=True),
+    Index(
+        "jobs",
+        "jobs_claim",
+        {"state": 1, "queue": 1, "priority": -1, "_id": 1, "run_at": 1, "kind": 1, "run_alone": 1},
+        _PENDING,
+    ),
+    Index("jobs", "jobs_waiting", {"state": 1, "queue": 1, "run_at": 1, "kind": 1}, _PENDING),
+    Index("jobs", "jobs_running", {"state": 1, "queue": 1, "started_at": 1, "session_id": 1, "kind": 1}, _RUNNING),
+    Index("jobs", "jobs_held", {"state": 1, "session_id": 1, "run_alone": 1}, _RUNNING),
+    Index("jobs", "jobs_finished", {"finished_at": 1}, {"finished_at": {"$gt": 0}}),
+    Index("jobs", "jobs_listing", {"queue": 1, "state": 1, "_id": -1}),
+    Index("jobs", "jobs_papers", {"papers": 1}, {"papers": {"$exists": True}}),
+    Index("papers", "papers_job", {"job": 1, "idx": 1}, unique=True),
+    Index("sessions", "sessions_ended", {"ended_at": 1}),
+    Index("deltas", "deltas_queue", {"queue": 1, "_id": 1}),
+    Index("audit", "audit_sweep", {"sweep": 1, "_id": 1}),
+    Index("audit", "audit_subject", {"subject": 1, "_id": 1}),
+    Index("audit", "audit_restarts", {"at": 1}, {"action": "restart"}),
+    # What spends a budget: applied repairs that a watch decided on. A person's own act spends none.
+    Index("audit", "audit_spent", {"spends": 1, "action": 1, "outcome": 1, "at": 1, "queue": 1}, {"spends": True}),
+    Index("audit", "audit_begun", {"outcome": 1, "at": 1}, {"outcome": "begun"}),
+    Index("pages", "pages_age", {"at": 1}),
+    Index("spending", "spending_age", {"at": 1}),
+    Index("files.files", "files_sha256", {"metadata.sha256": 1}),
+    Index("files.files", "files_put", {"metadata.put_at": 1}),
+    Index("files.files", "filename_1_uploadDate_1", {"filename": 1, "uploadDate": 1}),  # GridFS's own, by its names
+    Index("files.chunks", "files_id_1_n_1", {"files_id": 1, "n": 1}, unique=True),
+)
+_PLAIN = ("meta", "tallies", "served", "leases", "pauses", "credits", "troubles", "uploads")
+COLLECTIONS = tuple(dict.fromkeys((*(index.collection for index in INDEXES), *_PLAIN)))
+_WATCHED = ("jobs", "audit")  # whose missing indexes make the store slow, or let a key be used twice
+
+
+def absent(place: str) -> SchemaMismatch:
+    return SchemaMismatch(f"{place} has no gradewatch collections: {MIGRATE} to create them.")
+
+
+async def verify(data: Database) -> None:
+    """Raises SchemaMismatch where the collections are absent, older or newer than this version can use."""
+    _compare(data.address.shown, await data.meta.find_one({"_id": "schema"}))
+
+
+def _compare(place: str, found: Mapping[str, Any] | None) -> None:
+    if found is None:
+        raise absent(place)
+    version = found["version"]
+    if version < VERSION:
+        raise SchemaMismatch(f"{place} has schema {version}, this version needs {VERSION}: {MIGRATE}.")
+    if version > VERSION:
+        raise SchemaMismatch(f"{place} has schema {version}, newer than this version's {VERSION}: update gradewatch.")
+
+
+async def missing(data: Database) -> tuple[str, ...]:
+    """Names of indexes that are not there."""
+    lost = await asyncio.gather(*(_lacking(data, collection) for collection in _WATCHED))
+    return tuple(sorted(index.name for some in lost for index in some))
+
+
+async def _lacking(data: Database, collection: str) -> list[Index]:
+    there = {index["name"] for index in await listed(data.collection(collection).list_indexes())}
+    return [index for index in INDEXES if index.collection == collection and index.name not in there]
+
+
+async def migrate(data: Database) -> list[str]:
+    """Create or mend what is not there; returns what was done. Several processes may do so at the same time."""
+    found = await data.meta.find_one({"_id": "schema"})
+    if found is not None and found["version"] > VERSION:
+        _compare(data.address.shown, found)
+    there = set(await settle(data.handle.list_collection_names()))
+    done = [await _created(data, name) for name in COLLECTIONS if PREFIX + name not in there]
+    for collection in dict.fromkeys(index.collection for index in INDEXES):
+        lacking = await _lacking(data, collection)
+        if lacking:
+            models = [IndexModel(list(index.keys.items()), **index.options) for index in lacking]
+            await data.collection(collection).create_indexes(models)
+        done += [f"index {index.name}" for index in lacking]
+    if found is None or found["version"] < VERSION:
+        await data.meta.update_one({"_id": "schema"}, {"$max": {"version": VERSION}}, upsert=True)
+        done.append(f"schema version {VERSION}")
+    return done
+
+
+async def _created(data: Database, name: str) -> str:
+    try:
+        await settle(data.handle.create_collection(PREFIX + name))
+    except OperationFailure as error:
+        if error.code != NAMESPACE_EXISTS:  # another process was faster
+            raise
+    return f"collection {PREFIX}{name}"
+
+
+def migration_text() -> str:
+    """All of it as a script for mongosh, which may be run again."""
+    lines = ["// mongosh <the URL of the database> this-file.js", "const there = db.getCollectionNames();"]
+    for name in COLLECTIONS:
+        lines.append(f'if (!there.includes("{PREFIX}{name}")) db.createCollection("{PREFIX}{name}");')
+    for index in INDEXES:
+        keys, options = json.dumps(dict(index.keys)), json.dumps(index.options)
+        lines.append(f'db.getCollection("{PREFIX}{index.collection}").createIndex({keys}, {options});')
+    version = f"{{$max: {{version: NumberInt({VERSION})}}}}"
+    lines.append(f'db.{PREFIX}meta.updateOne({{_id: "schema"}}, {version}, {{upsert: true}});')
+    return "\n".join([*lines, ""])
