@@ -55,12 +55,12 @@ def _lookup(collection: str, name: str, *stages: Document) -> Document:
 
 
 def _oldest(queue: str, state: str, since: str) -> Document:
-    stages = [{"$match": {"state": state, "queue": queue}}, {"$sort": {since: 1}}, {"$limit": 1}]
+    stages: list[Document] = [{"$match": {"state": state, "queue": queue}}, {"$sort": {since: 1}}, {"$limit": 1}]
     return _lookup("jobs", f"oldest_{state}", *stages, {"$project": {"_id": 0, "at": f"${since}"}})
 
 
 def _counted(queue: str, state: str) -> Document:
-    stages = [{"$match": {"state": state, "queue": queue}}, {"$limit": CAP + 1}, {"$count": "jobs"}]
+    stages: list[Document] = [{"$match": {"state": state, "queue": queue}}, {"$limit": CAP + 1}, {"$count": "jobs"}]
     return _lookup("jobs", f"counted_{state}", *stages)
 
 

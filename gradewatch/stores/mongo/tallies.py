@@ -157,7 +157,8 @@ def summed(tally: Mapping[str, Any] | None, deltas: Iterable[Mapping[str, Any]])
 async def changed(data: Database) -> int:
     """A number that differs once somebody has changed a job: for those who cannot listen."""
     folded = await listed(data.tallies.find({}, {"changes": 1}))
-    return sum(one.get("changes", 0) for one in folded) + int(await data.deltas.estimated_document_count())
+    waiting: int = await data.deltas.estimated_document_count()
+    return waiting + sum(int(one.get("changes", 0)) for one in folded)
 
 
 def _escaped(name: str) -> str:
