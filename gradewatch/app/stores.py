@@ -37,6 +37,8 @@ def own_store(settings: Settings) -> Store:
         return SqliteStore(rest.removeprefix("/"), timeout=settings.store.timeout)
     if scheme == "postgresql":
         return _postgres(settings)
+    if scheme in ("mongodb", "mongodb+srv"):
+        return _mongo(settings)
     raise ConfigError([f"store.url: no store for {scheme}:// in this version"])
 
 
@@ -49,6 +51,19 @@ def _postgres(settings: Settings) -> Store:
         ) from error
     try:
         return PostgresStore(settings.store.url, timeout=settings.store.timeout)
+    except ValueError as error:
+        raise ConfigError([f"store.url: {error}"]) from error
+
+
+def _mongo(settings: Settings) -> Store:
+    try:
+        from gradewatch.stores.mongo import MongoStore
+    except ImportError as error:
+        raise ConfigError(
+            [f"store.url: MongoDB needs a library ({error}): run pip install 'gradewatch[mongo]'"]
+        ) from error
+    try:
+        return MongoStore(settings.store.url, timeout=settings.store.timeout)
     except ValueError as error:
         raise ConfigError([f"store.url: {error}"]) from error
 

@@ -44,7 +44,7 @@ def load(path: Path | None = None, environ: Mapping[str, str] | None = None, *, 
     if store_url.PATH not in found and (entry := store_url.conventional(variables, notes, file=file is not None)):
         found[entry.path] = entry
     values = _values(found.values(), notes)
-    values[store_url.PATH] = _store(found, values, folder, notes)
+    values[store_url.PATH] = _store(found, values, folder, variables, notes)
     _records(found, values, folder, notes)
     settings = _settings(found, values, notes)
     _judge(settings, found, values, notes)
@@ -97,13 +97,16 @@ def _refusal(entry: Entry, wrong: Wrong) -> str:
     return f"{entry.key} ({entry.origin}) holds {shown(f'{entry.key} {entry.origin}', entry.value)}: {wrong}"
 
 
-def _store(found: Mapping[tuple[str, ...], Entry], values: Values, folder: Path, notes: Notes) -> str:
+def _store(
+    found: Mapping[tuple[str, ...], Entry], values: Values, folder: Path, environ: Mapping[str, str], notes: Notes
+) -> str:
     entry = found.get(store_url.PATH)
     default = store_url.resolve(StoreSettings().url, folder)
     if entry is None or store_url.PATH not in values:
         return default
     try:
-        return store_url.resolve(values[store_url.PATH], entry.folder or folder)
+        url = store_url.named(values[store_url.PATH], environ)
+        return store_url.resolve(url, entry.folder or folder)
     except Wrong as wrong:
         notes.error(_refusal(entry, wrong))
         return default

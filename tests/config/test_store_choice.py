@@ -37,19 +37,27 @@ def test_our_own_variable_goes_before_a_backends(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("variable", "url", "scheme"),
+    ("variable", "url", "database", "final"),
     [
-        ("MONGO_URL", "mongodb+srv://u:p@h/db", "mongodb+srv"),
-        ("SUPABASE_URL", "https://ref.supabase.co", "https"),
-        ("GRADEWATCH_STORE__URL", "mongodb://u:p@h/db", "mongodb"),
+        ("MONGO_URL", "mongodb://h/db", None, "mongodb://h/db"),
+        ("MONGO_URL", "mongodb://h:27017", "app", "mongodb://h:27017/app"),
+        ("MONGO_URL", "mongodb+srv://u:p@c.x.net/?w=1", "app", "mongodb+srv://u:p@c.x.net/app?w=1&authSource=admin"),
+        ("MONGO_URL", "mongodb://u:p@a,b/users", "app", "mongodb://u:p@a,b/app?authSource=users"),
+        ("MONGO_URL", "mongodb://u:p@h/users?authSource=x", "app", "mongodb://u:p@h/app?authSource=x"),
+        ("GRADEWATCH_STORE__URL", "mongodb://h", "app", "mongodb://h/app"),
+        ("GRADEWATCH_STORE__URL", "MongoDB://h/jobs", "app", "mongodb://h/jobs"),
     ],
 )
-def test_a_store_of_a_later_version_is_an_error(tmp_path: Path, variable: str, url: str, scheme: str) -> None:
-    (error,) = load(environ={variable: url}, cwd=tmp_path).errors
-    assert error == (
-        f'store.url ({variable}) holds "{scheme}://…": {scheme}:// stores are not in this version: '
-        "set store.url to one that is, such as sqlite:///gradewatch.db or postgresql://user:password@host/database"
-    )
+def test_a_mongodb_database_is_named_by_the_url_or_by_db_name(
+    tmp_path: Path, variable: str, url: str, database: str | None, final: str
+) -> None:
+    environ = {variable: url} | ({"DB_NAME": database} if database else {})
+    assert load(environ=environ, cwd=tmp_path).require().store.url == final
+
+
+def test_db_name_alone_means_nothing(tmp_path: Path) -> None:
+    environ = {"DATABASE_URL": "postgresql://h/db", "DB_NAME": "app"}
+    assert load(environ=environ, cwd=tmp_path).require().store.url == "postgresql://h/db"
 
 
 @pytest.mark.parametrize(
@@ -64,7 +72,7 @@ def test_of_several_the_first_wins_with_a_warning(tmp_path: Path) -> None:
     environ = {"DATABASE_URL": "sqlite:///app.db", "MONGO_URL": "mongodb://h/db", "SUPABASE_URL": ""}
     result = load(environ=environ, cwd=tmp_path)
     assert "MONGO_URL, DATABASE_URL are all set: MONGO_URL chooses the store" in result.warnings[0]
-    assert "store.url (MONGO_URL)" in result.errors[0]
+    assert result.require().store.url == "mongodb://h/db"
 
 
 def test_beside_a_settings_file_they_choose_nothing_and_it_is_said(tmp_path: Path) -> None:
@@ -87,6 +95,14 @@ def test_beside_a_settings_file_they_choose_nothing_and_it_is_said(tmp_path: Pat
         ("postgresql://u:p@ss@h/db", "percent-encoded"),
         ("postgresql://u:p#ss@h/db", "percent-encoded"),
         ("postgresql:///", "a host and a database are needed"),
+        ("mongodb://u:p@ss@h/db", "percent-encoded"),
+        ("mongodb://u:p/w@h/db", "percent-encoded"),
+        ("mongodb://u:p?w@h/db", "percent-encoded"),
+        ("mongodb:///db", "a host and a database are needed"),
+        ("mongodb://h", "a database is needed behind the host, such as mongodb://host/database; or name it in DB_NAME"),
+        ("mongodb+srv://u:p@h/?retryWrites=true", "a database is needed behind the host"),
+        ("mongodb://h/a.b", "a database's name"),
+        ("mongo://h/db", "did you mean mongodb?"),
         ("postgesql://h/db", "did you mean postgresql?"),
     ],
 )

@@ -15,7 +15,7 @@ from typing import Any
 
 from pymongo.errors import OperationFailure
 
-from gradewatch.errors import Conflict
+from gradewatch.errors import Conflict, NotFound
 from gradewatch.model import Job
 from gradewatch.stores.mongo import encode, rows
 from gradewatch.stores.mongo.database import PREFIX, Database
@@ -28,9 +28,7 @@ from gradewatch.stores.mongo.tallies import Changes
 async def claim(
     data: Database, session_id: str, queues: Sequence[str], kinds: Collection[str], limit: int
 ) -> list[Job]:
-    facts = await _session(data, encode.text(session_id))
-    if facts is None:
-        raise Conflict(f"Session {session_id} has ended or never began: it may claim nothing. Open a new one.")
+    facts = await _session(data, session_id)
     held = [one["run_alone"] for one in facts["held"]]
     wanted = _Wanted(encode.texts(dict.fromkeys(queues)), encode.texts(kinds), facts)
     got: list[Document] = []
@@ -48,6 +46,22 @@ async def claim(
     return [rows.job(row) for row in got]
 
 
+async def claim_job(data: Database, session_id: str, job_id: str) -> Job:
+    """That very pending job, whatever its queue, kind or backoff."""
+    facts = await _session(data, session_id)
+    change = _running(session_id, int(facts["now"]), uuid.uuid4().hex)
+    row = await data.quick("jobs").find_one_and_update(
+        {"_id": encode.text(job_id), "state": "pending"}, change, return_document=True
+    )
+    if row is not None:
+        await _count(data, [row])
+        return rows.job(row)
+    found = await data.jobs.find_one({"_id": encode.text(job_id)}, {"state": 1})
+    if found is None:
+        raise NotFound(f"There is no job {job_id}: check the id, or it was purged after its retention time.")
+    raise Conflict(f"Job {job_id} is {found['state']}; only a pending job can be claimed. It is untouched.")
+
+
 class _Wanted:
     """What is asked for, at which time of the store's clock."""
 
@@ -60,21 +74,25 @@ class _Wanted:
         self.due = due if high <= self.now else {"$or": [due, {"updated_at": {"$gt": self.now}}]}
 
 
-async def _session(data: Database, session_id: str) -> Document | None:
-    """The store's time, what the session holds, and how far the clock ever was; None where it has ended."""
-    held = [{"$match": {"state": "running", "session_id": session_id}}, {"$project": {"_id": 0, "run_alone": 1}}]
+async def _session(data: Database, session_id: str) -> Document:
+    """The store's time, what the session holds, and how far the clock ever was. Raises Conflict where it has ended."""
+    name = encode.text(session_id)
+    held = [{"$match": {"state": "running", "session_id": name}}, {"$project": {"_id": 0, "run_alone": 1}}]
     ticks = [{"$match": {"_id": "ticks"}}, {"$project": {"high": 1}}]
     found = await listed(
         data.sessions.aggregate(
             [
-                {"$match": {"_id": session_id, "ended_at": None}},
+                {"$match": {"_id": name, "ended_at": None}},
                 {"$project": {"now": data.moment}},
                 {"$lookup": {"from": f"{PREFIX}jobs", "pipeline": held, "as": "held"}},
                 {"$lookup": {"from": f"{PREFIX}meta", "pipeline": ticks, "as": "ticks"}},
             ]
         )
     )
-    return found[0] if found else None
+    if not found:
+        raise Conflict(f"Session {session_id} has ended or never began: it may claim nothing. Open a new one.")
+    facts: Document = found[0]
+    return facts
 
 
 async def _first(data: Database, wanted: _Wanted, limit: int) -> list[Document]:
@@ -115,12 +133,16 @@ async def _mark(data: Database, wanted: _Wanted, chosen: Sequence[Document], ses
     """Take what is still there to be taken; returns it as it is now."""
     mark = uuid.uuid4().hex
     ids = [row["_id"] for row in chosen]
-    changed = {"state": "running", "session_id": session_id, "started_at": wanted.now, "updated_at": wanted.now}
     await data.quick("jobs").update_many(
         {"_id": {"$in": ids}, "state": "pending", "run_alone": chosen[0]["run_alone"], **wanted.due},
-        {"$set": {**changed, "waited": 0, "write": mark}, "$inc": {"attempt": 1, "token": 1}},
+        _running(session_id, wanted.now, mark),
     )
     return await listed(data.jobs.find({"_id": {"$in": ids}, "write": mark}))
+
+
+def _running(session_id: str, now: int, mark: str) -> Document:
+    put = {"state": "running", "session_id": encode.text(session_id), "started_at": now, "updated_at": now}
+    return {"$set": {**put, "waited": 0, "write": mark}, "$inc": {"attempt": 1, "token": 1}}
 
 
 async def _count(data: Database, got: Sequence[Document]) -> None:

@@ -150,6 +150,9 @@ class MongoStore(PaperBucket, ProviderMemory):
     async def claim(self, session_id: str, queues: Sequence[str], kinds: Collection[str], limit: int) -> list[Job]:
         return await self._do(claim.claim, session_id, queues, kinds, limit)
 
+    async def claim_job(self, session_id: str, job_id: str) -> Job:
+        return await self._do(claim.claim_job, session_id, job_id)
+
     async def progress(self, claim: Claimed, done: int, total: int, message: str = "") -> None:
         await self._do(worker.progress, claim, done, total, message)
 
