@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
@@ -104,8 +105,13 @@ def kept(values: Row) -> dict[str, Any]:
 def _kept(found: Any) -> Any:
     if isinstance(found, datetime):
         return {_TIME: found.isoformat()}
-    if found is None or isinstance(found, str | int | float | bool):
+    if found is None or isinstance(found, bool | int):
         return found
+    if isinstance(found, float):
+        return found if math.isfinite(found) else {_OTHER: str(found)}
+    if isinstance(found, str):
+        clean = found.encode("utf-8", "replace").decode().replace("\x00", "?")
+        return found if clean == found else {_OTHER: clean}
     if isinstance(found, list | tuple):
         return [_kept(one) for one in found]
     if isinstance(found, dict):
@@ -129,7 +135,13 @@ def _restored(found: Any) -> Any:
 
 def restorable(before: Row) -> bool:
     """Can these values be written back as they were? One of a type we keep only as text cannot."""
-    return all(not (isinstance(found, dict) and _OTHER in found) for found in before.values())
+    return not any(map(_cut, before.values()))
+
+
+def _cut(found: Any) -> bool:
+    if isinstance(found, dict):
+        return _OTHER in found or any(map(_cut, found.values()))
+    return isinstance(found, list) and any(map(_cut, found))
 
 
 def same(stored: Any, written: Any) -> bool:
