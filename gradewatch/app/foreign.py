@@ -43,6 +43,8 @@ def _queue(settings: Settings, queue: QueueSettings, records: Store, to_open: bo
 
 def _table(settings: Settings, foreign: ForeignSettings, to_open: bool) -> ForeignTable:
     match settings.store.scheme:
+        case "mongodb" | "mongodb+srv":
+            return _mongo(settings, foreign)
         case "postgresql":
             return _postgres(settings, foreign)
         case "https" | "http":
@@ -73,3 +75,16 @@ def _supabase(settings: Settings, foreign: ForeignSettings, key: str) -> Foreign
         return SupabaseTable(client, foreign)
     except SchemaMismatch as error:
         raise ConfigError([f"{error} {error.fix}"]) from error
+
+
+def _mongo(settings: Settings, foreign: ForeignSettings) -> ForeignTable:
+    try:
+        from gradewatch.stores.mongo.foreign import MongoTable
+    except ImportError as error:
+        raise ConfigError(
+            [f"store.url: MongoDB needs a library ({error}): run pip install 'gradewatch[mongo]'"]
+        ) from error
+    try:
+        return MongoTable(settings.store.url, foreign, timeout=settings.store.timeout)
+    except ValueError as error:
+        raise ConfigError([f"store.url: {error}"]) from error

@@ -12,6 +12,7 @@ from gradewatch.config.values import spell
 from gradewatch.model import ActionKind, JobState
 
 SHORTEST_TOKEN = 16
+DOCUMENTS = ("mongodb", "mongodb+srv")  # stores whose fields have fields
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,13 @@ def _foreign(settings: Settings, name: str, foreign: ForeignSettings) -> Iterato
             error=True,
         )
     fields = foreign.fields
+    inner = [name for name in foreign.touched if "." in name]
+    if inner and settings.store.scheme not in DOCUMENTS:
+        yield Doubt(
+            (f"queues.{name}.table", "store.url"),
+            f"queues.{name} names {', '.join(inner)}: only MongoDB's documents have fields within fields",
+            error=True,
+        )
     for key in ("id", "state", "created"):
         if not getattr(fields, key):
             yield Doubt(

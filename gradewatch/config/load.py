@@ -174,6 +174,8 @@ def _foreign(
                 f'queues.{name}.table, or queues.{name}.preset, such as "{next(iter(PRESETS))}"'
             )
         return None
+    if not own.get("table"):
+        own.pop("table", None)  # the preset's
     base = preset.settings if preset else ForeignSettings(table=own["table"])
     return replace(
         base,

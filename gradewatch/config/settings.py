@@ -17,9 +17,7 @@ from gradewatch.model import ActionKind
 class StoreSettings:
     url: str = field(default="sqlite:///gradewatch.db", repr=False)  # later stores keep a password in it
     timeout: float = 5.0  # deadline of one call
-    records: str = (
-        ""  # where the watch of other applications' queues keeps its own records; empty: see docs/settings.md
-    )
+    records: str = field(default="", repr=False)  # of the watch of other applications' queues; empty: docs/settings.md
 
     @property
     def scheme(self) -> str:

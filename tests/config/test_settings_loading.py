@@ -102,7 +102,7 @@ mode = "dryrun"
         ("store = 'x'", "store (gradewatch.toml, line 1): is a section, not a value: set its keys, such as store.url"),
         ("[[queues]]\nname = 'x'", "name the queue, such as [queues.tasks]"),
         ("[http.port]\nx = 1", "http.port (gradewatch.toml, line 2): is one value, not a section"),
-        ("[queues.t]\npreset = 'mongo-tasks'", "is a queue of another application, and store.url is sqlite://…"),
+        ("[queues.t]\npreset = 'mongo-tasks'", "it must be the database of that application"),
         ("[queues._other]", "a queue's name has 1 to 63 letters"),
         ("[queues.t]\nkinds = []", "at least one kind of job is needed"),
         ("[queues.t]\nkinds = [1]", "item 1: text in quotes is needed"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gradewatch.config import Budget, Loaded, ProviderBudget, QueueSettings, Settings, Timeouts, load, parse_duration
-from gradewatch.config.keys import BUDGET_KEYS, QUEUE_KEYS, SECTIONS, dotted_keys
+from gradewatch.config.foreign import Fields, ForeignSettings, Words
+from gradewatch.config.keys import BUDGET_KEYS, FIELD_KEYS, FOREIGN_KEYS, QUEUE_KEYS, SECTIONS, WORD_KEYS, dotted_keys
 from gradewatch.config.values import spell
 from gradewatch.config.variables import variable_of
 
@@ -41,12 +42,41 @@ def settings_fields() -> Iterator[str]:
     for field in fields(QueueSettings):
         if field.name == "timeouts":
             yield from (f"queues.NAME.{timeout.name}" for timeout in fields(Timeouts))
-        elif field.name != "name":
+        elif field.name not in ("name", "foreign"):
             yield f"queues.NAME.{field.name}"
+
+
+def foreign_fields() -> Iterator[str]:
+    """The same of a queue that another application owns. What `write` holds has the application's own names, and
+    `silence` is the queue's heartbeat."""
+    yield "queues.NAME.preset"
+    for field in fields(ForeignSettings):
+        if field.name not in ("fields", "words", "write", "silence"):
+            yield f"queues.NAME.{field.name}"
+    yield from (f"queues.NAME.fields.{field.name}" for field in fields(Fields))
+    yield from (f"queues.NAME.words.{field.name}" for field in fields(Words))
+
+
+OWNED = {"GRADEWATCH_QUEUES__NAME__PAUSED": "false"}
+FOREIGN = {"GRADEWATCH_STORE__URL": "postgresql://host/db", "GRADEWATCH_QUEUES__NAME__TABLE": "jobs"}
+ALL_FIELDS = [*settings_fields(), *foreign_fields()]
+IS_FOREIGN = frozenset(foreign_fields())
+
+
+def around(dotted: str) -> dict[str, str]:
+    """What else must be set for a key to mean something."""
+    return FOREIGN if dotted in IS_FOREIGN else OWNED
 
 
 def value_at(settings: Settings, dotted: str) -> Any:
     section, *rest = dotted.split(".")
+    if dotted in IS_FOREIGN:
+        found: Any = settings.queues["name"].foreign
+        if rest[1] == "preset":
+            return "" if found.fields.id == Fields.id else "mongo-tasks"
+        for name in rest[1:]:
+            found = getattr(found, name)
+        return found
     if section == "queues":
         queue = settings.queues["name"]
         return getattr(queue.timeouts if rest[1] in SECTIONS["timeouts"] else queue, rest[1])
@@ -85,6 +115,8 @@ def other(value: Any, dotted: str) -> str:
         "log.format": "json",
         "log.level": "debug",
         "queues.NAME.kinds": '["regrade"]',
+        "queues.NAME.preset": "mongo-tasks",
+        "store.records": "sqlite:////tmp/records.db",
         "worker.ocr": '["vision", "local"]',
         "worker.grading": '["groq", "rubric"]',
         "worker.language_hints": '["de"]',
@@ -93,6 +125,8 @@ def other(value: Any, dotted: str) -> str:
         return words[dotted]
     if isinstance(value, bool):
         return plain(not value)
+    if isinstance(value, tuple):
+        return '["other"]'
     if isinstance(value, str):
         return "keep"
     if isinstance(value, Budget):
@@ -103,50 +137,70 @@ def other(value: Any, dotted: str) -> str:
 def test_every_field_of_the_settings_is_a_key_and_every_key_a_field() -> None:
     keys = {*dotted_keys(), *(f"queues.NAME.{key}" for key in QUEUE_KEYS)}
     assert set(settings_fields()) == keys
+    queue = {*FOREIGN_KEYS, *(f"fields.{key}" for key in FIELD_KEYS), *(f"words.{key}" for key in WORD_KEYS)}
+    assert set(foreign_fields()) == {f"queues.NAME.{key}" for key in queue}
     assert set(BUDGET_KEYS) == {kind.value for kind in Settings().remediation.budget}
 
 
 def test_every_key_is_documented_and_no_other() -> None:
-    assert set(documented()) == set(settings_fields())
+    assert set(documented()) == set(ALL_FIELDS)
 
 
-@pytest.mark.parametrize("dotted", list(settings_fields()))
+@pytest.mark.parametrize("dotted", ALL_FIELDS)
 def test_the_documented_default_is_the_default(dotted: str, tmp_path: Path) -> None:
     said = documented()[dotted]
-    defaults = load(environ={"GRADEWATCH_QUEUES__NAME__PAUSED": "false"}, cwd=tmp_path).require()
+    defaults = load(environ=around(dotted), cwd=tmp_path).require()
     expected = value_at(defaults, dotted)
     if said == "as `[timeouts]":
         assert expected == value_at(defaults, dotted.replace("queues.NAME", "timeouts"))
         return
-    environ = {variable_of(dotted): said.strip('"'), "GRADEWATCH_QUEUES__NAME__PAUSED": "false"}
+    if said == "needed":
+        return
+    environ = {**around(dotted), variable_of(dotted): said.strip('"')}
     assert value_at(load(environ=environ, cwd=tmp_path).require(), dotted) == expected
 
 
-@pytest.mark.parametrize("dotted", list(settings_fields()))
+@pytest.mark.parametrize("dotted", ALL_FIELDS)
 def test_each_key_is_settable_by_file_and_by_variable(dotted: str, tmp_path: Path) -> None:
-    base = load(environ={"GRADEWATCH_QUEUES__NAME__PAUSED": "false"}, cwd=tmp_path).require()
+    base = load(environ=around(dotted), cwd=tmp_path).require()
     was = value_at(base, dotted)
     written = other(was, dotted)
-    by_variable = load(environ={variable_of(dotted): written}, cwd=tmp_path)
+    around_it = around(dotted) if dotted in IS_FOREIGN else {}
+    by_variable = load(environ={**around_it, variable_of(dotted): written}, cwd=tmp_path)
     raw = written if re.fullmatch(r"\[.*\]|true|false|[0-9]+(\.[0-9]+)?", written) else json.dumps(written)
     (tmp_path / "gradewatch.toml").write_text(f"{dotted.replace('NAME', 'name')} = {raw}\n")
-    by_file = load(environ={}, cwd=tmp_path)
+    by_file = load(environ={k: v for k, v in around_it.items() if k != variable_of(dotted)}, cwd=tmp_path)
     assert by_variable.errors == by_file.errors == ()
     assert value_at(by_variable.settings, dotted) == value_at(by_file.settings, dotted) != was
+
+
+def written_out(keys: Iterable[str], of: Settings) -> dict[str, str]:
+    """As variables; one that is empty would change nothing, and say so, but for the token."""
+    said = {dotted: plain(value_at(of, dotted)) for dotted in keys}
+    return {variable_of(dotted): text for dotted, text in said.items() if text or dotted == "http.token"}
 
 
 def test_every_default_written_out_reads_back_as_itself(tmp_path: Path) -> None:
     queue = {"GRADEWATCH_QUEUES__NAME__PAUSED": "false"}
     defaults = load(environ=queue, cwd=tmp_path).require()
-    environ = {variable_of(dotted): plain(value_at(defaults, dotted)) for dotted in settings_fields()}
+    environ = written_out(settings_fields(), defaults)
     result = load(environ=environ, cwd=tmp_path)
+    assert (result.errors, result.warnings) == ((), ())
+    assert result.settings == defaults
+
+
+def test_every_default_of_another_applications_queue_reads_back_as_itself(tmp_path: Path) -> None:
+    defaults = load(environ=FOREIGN, cwd=tmp_path).require()
+    written = written_out(foreign_fields(), defaults)
+    result = load(environ=FOREIGN | written, cwd=tmp_path)
     assert (result.errors, result.warnings) == ((), ())
     assert result.settings == defaults
 
 
 # ---------------------------------------------------------------- any input at all
 
-WORDS = sorted({*SECTIONS, "queues", "budget", *(key for keys in SECTIONS.values() for key in keys), *QUEUE_KEYS})
+KEYS = {*(key for keys in SECTIONS.values() for key in keys), *QUEUE_KEYS, *FOREIGN_KEYS, *FIELD_KEYS, *WORD_KEYS}
+WORDS = sorted({*SECTIONS, *KEYS, "queues", "budget", "fields", "words", "write", "expire"})
 TEXT = st.text(max_size=30)
 SCALARS = st.one_of(
     TEXT,
@@ -229,6 +283,7 @@ def places(secret: str) -> Iterator[tuple[str, dict[str, str]]]:
         yield f"[store]\nurl = {toml(url)}", {}
         for variable in ("GRADEWATCH_STORE__URL", "DATABASE_URL", "MONGO_URL", "SUPABASE_URL"):
             yield "", {variable: url}
+    yield f"[store]\nrecords = {toml(f'postgresql://user:{secret}@host/db')}\n[queues.q]\ntable = 'jobs'", {}
     for wrong in (f"{secret} ", f" {secret}", f"{secret}\n", secret * 300):
         yield f"[http]\ntoken = {toml(wrong)}", {"GRADEWATCH_HTTP__TOKEN": wrong}
     yield f"[http]\ntoken = {quoted}\ntoken = {quoted}", {}
@@ -242,7 +297,7 @@ def places(secret: str) -> Iterator[tuple[str, dict[str, str]]]:
     yield "", {"GRADEWATCH_HTTP_TOKEN": secret, "SUPABASE_SERVICE_ROLE_KEY": secret, "SUPABASE_ANON_KEY": secret}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30, deadline=None)  # dozens of files in each
 @given(secret=SECRETS)
 @example(secret="zQ7://kX9")
 @example(secret='zQ7"\\kX9')

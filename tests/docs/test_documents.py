@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gradewatch.config.keys import QUEUE_KEYS, dotted_keys
+from gradewatch.config.keys import FIELD_KEYS, FOREIGN_KEYS, QUEUE_KEYS, WORD_KEYS, dotted_keys
 from gradewatch.model import Code
 
 ROOT = Path(__file__).parents[2]
@@ -49,7 +49,8 @@ def test_each_relative_link_leads_somewhere(document: Path) -> None:
 
 
 def test_settings_named_in_the_documents_exist() -> None:
-    keys = {*dotted_keys(), *(f"queues.NAME.{key}" for key in QUEUE_KEYS)}
+    queue = {*QUEUE_KEYS, *FOREIGN_KEYS, *(f"fields.{key}" for key in FIELD_KEYS), *(f"words.{k}" for k in WORD_KEYS)}
+    keys = {*dotted_keys(), *(f"queues.NAME.{key}" for key in queue)}
     sections = {key.partition(".")[0] for key in keys}
     named = re.compile(rf"`((?:{'|'.join(sections)})\.[A-Za-z_.]+)[` ]")
     for document in DOCUMENTS:
@@ -87,8 +88,11 @@ def test_the_readmes_rubric_is_one() -> None:
 def test_the_example_in_settings_md_loads_without_a_word(tmp_path: Path) -> None:
     from gradewatch.config import load
 
-    (text,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "settings.md").read_text(), re.DOTALL)
+    text, foreign = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "settings.md").read_text(), re.DOTALL)
     (tmp_path / "gradewatch.toml").write_text(text)
     result = load(environ={}, cwd=tmp_path)
     assert (result.errors, result.warnings) == ((), ())
     assert list(result.settings.queues) == ["default", "urgent"]
+    (tmp_path / "gradewatch.toml").write_text("[store]\nurl = 'mongodb://host/db'\n" + foreign)
+    result = load(environ={}, cwd=tmp_path)
+    assert (result.errors, result.warnings) == ((), ())

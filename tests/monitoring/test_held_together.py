@@ -22,7 +22,7 @@ from monitoring.shipped import (
 )
 
 from gradewatch.cli.root import COMMANDS
-from gradewatch.config.keys import QUEUE_KEYS, dotted_keys
+from gradewatch.config.keys import FOREIGN_KEYS, QUEUE_KEYS, dotted_keys
 from gradewatch.model import ActionKind, Code, JobState, Outcome, Verdict
 
 PAGES = sorted((RUNBOOKS / "alerts").glob("*.md"))
@@ -120,7 +120,7 @@ def test_commands_and_settings_to_paste_exist(text: str) -> None:
         assert command in COMMANDS, command
     for verb in re.findall(r"gradewatch jobs ([a-z]+)", text):
         assert verb in {"list", "show", "requeue", "fail", "cancel"}
-    keys = {*dotted_keys(), *(f"queues.NAME.{key}" for key in QUEUE_KEYS)}
+    keys = {*dotted_keys(), *(f"queues.NAME.{key}" for key in (*QUEUE_KEYS, *FOREIGN_KEYS))}
     variables = {"GRADEWATCH_" + key.upper().replace(".", "__") for key in keys}
     for variable in re.findall(r"\bGRADEWATCH_[A-Z_]+", text):
         assert variable in variables, variable

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from gradewatch.model import NotedRepair
 from gradewatch.ports import RowNotes
+from gradewatch.stores.mapping import shifting
 
 LATE_WITHIN = 3600.0  # seconds after a repair in which a late write of the former worker is looked for
 RECENT = 500  # repairs looked at for that, the newest
@@ -21,10 +22,16 @@ class Past:
         self._queue, self._notes = queue, notes
         self.recent: list[NotedRepair] = []
         self._by_job: dict[str, list[NotedRepair]] = {}
+        self.ahead = timedelta()  # how far the rows' clock is ahead of the trail's; what is told here is in the former
 
     async def refresh(self) -> None:
-        self.recent = await self._notes.noted(self._queue, within=LATE_WITHIN, limit=RECENT)
+        recent = await self._notes.noted(self._queue, within=LATE_WITHIN, limit=RECENT)
+        self.recent = [shifting.noted(repair, self.ahead) for repair in recent]
         self._by_job = {}
+
+    def since(self, when: datetime) -> frozenset[str]:
+        """Jobs that were repaired, or whose repair was undone, at that time or later."""
+        return frozenset(r.note.subject for r in self.recent if max(r.at, r.undone_at or r.at) >= when)
 
     @property
     def repaired(self) -> frozenset[str]:
@@ -38,7 +45,7 @@ class Past:
             return
         self._by_job |= {job_id: [] for job_id in unknown}
         for repair in await self._notes.noted(self._queue, subjects=unknown, limit=MOST):
-            self._by_job[repair.note.subject].append(repair)
+            self._by_job[repair.note.subject].append(shifting.noted(repair, self.ahead))
 
     def lost(self, job_id: str) -> int:
         """How often its worker was lost: each such repair is one attempt charged. What was undone does not count, nor

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
+
+import structlog
 
 from gradewatch.config import QueueSettings
 from gradewatch.config.foreign import ForeignSettings
+from gradewatch.errors import StoreUnavailable
 from gradewatch.model import ForeignFacts, Job, JobRef, JobState, QueueStats, Session, StoreFacts
 from gradewatch.ports import RowNotes
 from gradewatch.stores.mapping import liveness, twice
@@ -18,10 +21,14 @@ from gradewatch.stores.mapping.reads import Reads
 from gradewatch.stores.mapping.row import ForeignJob, job_ref, read_row, shown
 from gradewatch.stores.mapping.table import ForeignTable
 
+log = structlog.get_logger(__name__)
+
 CAP = 10_000  # rows counted exactly; beyond it the depth is a floor
 RUNNING = 2000  # running rows looked at in one cycle
 TALLIED = 500  # newest rows looked at for arrivals and endings
 STRANGE_EVERY = 12  # looks between two searches for rows that cannot be understood
+SLOW = timedelta(seconds=5)  # a repair may be noted so long before the look that it is seen in
+MOST_ENDINGS = 4 * TALLIED  # finished jobs remembered, to see whether somebody writes to them again
 STRANGE = 20  # such rows told of at most
 
 
@@ -43,6 +50,10 @@ class ForeignQueue:
         self._looks = 0
         self._tally = Tally()
         self._now: datetime | None = None
+        self._looked: datetime | None = None  # when jobs were last looked at to see who runs them
+        self._touched: frozenset[str] = frozenset()  # repaired by us between the last two looks
+        self._finished: list[ForeignJob] = []
+        self._endings: Mapping[str, twice.Ending] = {}
 
     async def check(self) -> StoreFacts:
         """Is the table there, ours to read, and fit to be asked? Raises SchemaMismatch, AccessDenied."""
@@ -76,8 +87,9 @@ class ForeignQueue:
         now = await self._time()
         running = await self.reads.oldest(JobState.RUNNING, now, kinds=None, age=None, limit=RUNNING)
         await self.past.refresh()
-        again = twice.taken_again(self._holders, running, self.past.repaired)
-        self._twice |= again
+        touched = self.past.since(self._looked - SLOW) if self._looked else self.past.repaired
+        self._twice |= twice.taken_again(self._holders, running, touched)
+        self._touched, self._looked = touched, now
         self._own, self._running, self._holders = own, running, twice.holders(running)
         return liveness.sessions_of(self.name, running, own, now, silence=self.mapping.silence)
 
@@ -138,6 +150,7 @@ class ForeignQueue:
         self._tally.see_created(newest, now)
         for state, jobs in zip((s for s in FINISHERS if self._has(s)), ended, strict=True):
             self._tally.see_finished(state, jobs, now)
+        self._finished = [job for jobs in ended for job in jobs]
 
     def _has(self, state: JobState) -> bool:
         return bool(self.mapping.words.of(state))
@@ -168,17 +181,30 @@ class ForeignQueue:
         recent = self.past.recent
         rows = await self.table.find([repair.note.subject for repair in recent]) if recent else []
         jobs = {job.id: job for job in (read_row(self.mapping, row, now) for row in rows)}
+        self._twice |= twice.ended_again(self._endings, [*self._finished, *self._running], self._touched)
         self._twice |= twice.written_late(self.mapping, recent, jobs)
+        self._endings = {**self._endings, **twice.endings(self._finished)}
+        self._endings = dict(list(self._endings.items())[-MOST_ENDINGS:])
         self._twice = dict(list(self._twice.items())[-STRANGE:])
         if self._looks % STRANGE_EVERY == 0:
-            self._strange = await self._look_for_strange(now)
+            await self._look_for_strange(now)
         self._looks += 1
         silent = self.mapping.silence is None
         workers = liveness.named(self._own, self.name)
         alone = [j for j in self._watched(self._running, self._kinds) if silent and not liveness.attribute(j, workers)]
-        return ForeignFacts(tuple(await self._refs(alone)), tuple(self._strange), tuple(self._twice.items()))
+        doubles = (f"job {job_id}: {rows} rows have this id" for job_id, rows in self.reads.doubles.items())
+        strange = tuple(dict.fromkeys((*self._strange, *doubles)))[:STRANGE]
+        return ForeignFacts(tuple(await self._refs(alone)), strange, tuple(self._twice.items()))
 
-    async def _look_for_strange(self, now: datetime) -> list[str]:
+    async def _look_for_strange(self, now: datetime) -> None:
+        """No repair hangs on it: where it takes too long, what was known before is told on."""
+        try:
+            await self.reads.check_doubles()
+            self._strange = await self._found_strange(now)
+        except StoreUnavailable as error:
+            log.warning("rows that cannot be understood were not looked for", queue=self.name, error=str(error))
+
+    async def _found_strange(self, now: datetime) -> list[str]:
         unreadable, newest = await asyncio.gather(
             self.reads.unreadable(now, STRANGE), self.reads.newest((), now, TALLIED)
         )
@@ -187,10 +213,12 @@ class ForeignQueue:
 
     # ---------------------------------------------------------------- lists
 
-    async def jobs(self, state: JobState | None, limit: int, before: datetime | None) -> list[Job]:
+    async def jobs(self, state: JobState | None, limit: int, last: Job | None) -> list[Job]:
+        """The newest, of those that follow on `last` where one is given."""
         now = await self._time()
         words = self._all_words() if state is None else self.mapping.words.of(state)
-        return [shown(job, self.name, now) for job in await self.reads.newest(words, now, limit, before=before)]
+        after = (last.created_at, last.id) if last is not None else None
+        return [shown(job, self.name, now) for job in await self.reads.page(words, now, limit, after)]
 
     async def job(self, job_id: str) -> Job | None:
         now = await self._time()

@@ -28,6 +28,8 @@ from gradewatch.stores.mapping.row import doubled, read_row, shown, value
 from gradewatch.stores.mapping.table import Row, Write
 from gradewatch.stores.mapping.twice import untouched
 
+MOST = 10_000  # repairs of one sweep that undo reaches
+BATCH = 500  # of them put back in one write
 OPERATOR = "operator"  # the reason of what a person does; it spends no budget
 _FROM = {
     "requeue": (JobState.RUNNING, JobState.FAILED, JobState.CANCELLED),
@@ -76,6 +78,8 @@ class Repairing:
         """The note and the write, or why there is none."""
         assert action.job is not None
         found = rows.get(action.job.id, [])
+        if len(found) > 1:
+            self._queue.reads.doubles[action.job.id] = len(found)
         if len(found) != 1:
             return "the job is no longer there" if not found else f"{len(found)} rows have this id: none is touched"
         verb = writes.VERB_OF[action.kind]
@@ -129,12 +133,19 @@ class Repairing:
 
     async def undo(self, sweep: str, *, by: str) -> list[tuple[AuditEntry, bool]]:
         """Each row of the sweep that is still as we left it gets back the fields we changed."""
-        noted = [n for n in await self._notes.noted(self._queue.name, sweep=sweep) if n.undone_at is None]
+        noted = await self._notes.noted(self._queue.name, sweep=sweep, limit=MOST)
+        open_ = [repair for repair in noted if repair.undone_at is None]
+        back: list[tuple[AuditEntry, bool]] = []
+        for start in range(0, len(open_), BATCH):
+            back += await self._undo(open_[start : start + BATCH], by)
+        return back
+
+    async def _undo(self, noted: Sequence[NotedRepair], by: str) -> list[tuple[AuditEntry, bool]]:
         rows = await self._rows([repair.note.subject for repair in noted])
         columns = self._queue.reads.shape.columns
         changes = {r.id: c for r in noted if (c := self._restoring(r, rows.get(r.note.subject, []), columns))}
         held = await self._queue.table.write(list(changes.values())) if changes else []
-        done = {repair_id for repair_id, back in zip(changes, held, strict=True) if back}
+        done = {repair_id for repair_id, restored in zip(changes, held, strict=True) if restored}
         await self._notes.note_undone(sorted(done), by=by)
         return [(entry_of(repair), repair.id in done) for repair in noted]
 
@@ -149,7 +160,8 @@ class Repairing:
         values = before
         if self._queue.mapping.words.state(before.get(fields.state)) is JobState.RUNNING:
             values = self._as_waiting(before)
-        return writes.write_of({fields.id: value(row, fields.id), **stored}, values, columns)
+        own = {"_id": row["_id"]} if "_id" in row else {}
+        return writes.write_of({**own, fields.id: value(row, fields.id), **stored}, values, columns)
 
     def _as_waiting(self, before: dict[str, Any]) -> dict[str, Any]:
         """A job that was running comes back as pending: nobody may go on working on it unasked."""

@@ -71,6 +71,8 @@ class RoutedStore:
             checked = [replace(await next(iter(self._foreign.values())).check(), session_ever={})]
         if self._apart:
             self._ahead = checked[0].now - records.now
+            for queue in self._foreign.values():
+                queue.past.ahead = self._ahead
         return replace(
             checked[0],
             missing_indexes=(*records.missing_indexes, *(name for facts in checked for name in facts.missing_indexes)),
@@ -124,13 +126,13 @@ class RoutedStore:
             return []
         until = last.created_at if last else None
         meant = [self._foreign[queue]] if queue is not None else list(self._foreign.values())
-        found = [job for one in meant for job in await one.jobs(state, limit, until)]
+        found = [job for one in meant for job in await one.jobs(state, limit, last)]
         if queue is None and self._owned:
             ours = await self._records.jobs(state=state, limit=limit)
             while until and ours and ours[-1].created_at >= until:
                 ours = await self._records.jobs(state=state, limit=limit, before=ours[-1].id)
             found += [job for job in ours if until is None or job.created_at < until]
-        return sorted(found, key=lambda job: job.created_at, reverse=True)[:limit]
+        return sorted(found, key=lambda job: (job.created_at, job.id), reverse=True)[:limit]
 
     # ---------------------------------------------------------------- JobWriter
 

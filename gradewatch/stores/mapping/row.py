@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -119,13 +120,16 @@ def _text(found: object) -> str:
 
 
 def _whole(found: object) -> int | None:
-    return int(found) if isinstance(found, int | float) and not isinstance(found, bool) else None
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        return None
+    return int(found) if math.isfinite(found) else None
 
 
 def _seen(settings: ForeignSettings, row: Row) -> tuple[tuple[str, Any], ...]:
     """The guard of a repair: id, state, and each timestamp, counter and worker that was read."""
     fields = settings.fields
-    names = dict.fromkeys((fields.id, fields.state, *fields.times, *fields.worker, *fields.counters))
+    key = ("_id",) if "_id" in row else ()  # a document's own, by which the server finds it at once
+    names = dict.fromkeys((*key, fields.id, fields.state, *fields.times, *fields.worker, *fields.counters))
     return tuple((name, value(row, name)) for name in names)
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import overload
 
-from gradewatch.model import ControlFacts, Credit, Session
+from gradewatch.model import ControlFacts, Credit, NotedRepair, Session
 
 
 @overload
@@ -25,6 +25,10 @@ def session(one: Session, by: timedelta) -> Session:
     if not by:
         return one
     return replace(one, started_at=one.started_at + by, beat_at=one.beat_at + by, ended_at=later(one.ended_at, by))
+
+
+def noted(repair: NotedRepair, by: timedelta) -> NotedRepair:
+    return replace(repair, at=repair.at + by, undone_at=later(repair.undone_at, by))
 
 
 def control(facts: ControlFacts, by: timedelta) -> ControlFacts:

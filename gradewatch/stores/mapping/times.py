@@ -6,8 +6,9 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-_MILLISECONDS = 1e11  # a number beyond it counts milliseconds: as seconds it would be the year 5138
-_ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?([.,](\d{1,9}))?\s?(Z|z|UTC|[+-]\d\d(:?\d\d)?)?")
+MILLISECONDS = 1e11  # a number beyond it counts milliseconds: as seconds it would be the year 5138
+EARLIEST = datetime(1971, 1, 1, tzinfo=UTC)  # zero, in seconds or as a year, is how many programs say "not yet"
+_ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?([.,](\d{1,9}))?\s?(Z|z|UTC|[+-]\d\d(:?\d\d)?)?", re.ASCII)
 
 
 class Unreadable(ValueError):
@@ -18,6 +19,13 @@ def read_time(value: Any) -> datetime | None:
     """A time in UTC; one without a zone is taken to be in UTC. None for no value. Raises Unreadable."""
     if value is None:
         return None
+    when = _read(value)
+    if when < EARLIEST:
+        raise Unreadable(f"a time before {EARLIEST.year}, when no job was queued")
+    return when
+
+
+def _read(value: Any) -> datetime:
     if isinstance(value, datetime):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
     if isinstance(value, str):
@@ -43,7 +51,7 @@ def _read_text(text: str) -> datetime:
 
 def _read_number(value: float) -> datetime:
     try:
-        return datetime.fromtimestamp(value / 1000 if abs(value) > _MILLISECONDS else value, UTC)
+        return datetime.fromtimestamp(value / 1000 if abs(value) > MILLISECONDS else value, UTC)
     except (ValueError, OverflowError, OSError):
         raise Unreadable("a number that is no time since 1970") from None
 
@@ -57,7 +65,7 @@ def time_like(sample: Any, when: datetime) -> Any:
     if isinstance(sample, str):
         return _text_like(sample.strip(), when)
     if isinstance(sample, int | float) and not isinstance(sample, bool):
-        seconds = when.timestamp() * (1000 if abs(sample) > _MILLISECONDS else 1)
+        seconds = when.timestamp() * (1000 if abs(sample) > MILLISECONDS else 1)
         return round(seconds) if isinstance(sample, int) else seconds
     return when
 

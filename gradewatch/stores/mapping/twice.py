@@ -44,6 +44,41 @@ def taken_again(before: Mapping[str, Holder], jobs: Sequence[ForeignJob], repair
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a finished job was when it was last looked at."""
+
+    state: JobState
+    started: datetime
+    finished: datetime
+
+
+def endings(jobs: Iterable[ForeignJob]) -> Mapping[str, Ending]:
+    """Of those whose row tells when they were started and finished."""
+    return {
+        job.id: Ending(job.state, job.started, job.finished)
+        for job in jobs
+        if job.state is not None and job.started is not None and job.finished is not None
+    }
+
+
+def ended_again(before: Mapping[str, Ending], jobs: Iterable[ForeignJob], repaired: Iterable[str]) -> dict[str, str]:
+    """Jobs that were finished at the last look and have been written to since by somebody who had not started them
+    anew: two workers took them in one moment, and the second has come to its end, or goes on."""
+    ours, found = frozenset(repaired), {}
+    for job in jobs:
+        was = before.get(job.id)
+        if was is None or job.id in ours or job.started != was.started:
+            continue
+        first = f"it was {was.state.value} at {was.finished:%H:%M:%S} and, without having been started anew, "
+        if job.state is JobState.RUNNING:
+            found[job.id] = first + "is running again: a second worker goes on with it"
+        elif job.finished is not None and (job.state, job.finished) != (was.state, was.finished):
+            state = job.state.value if job.state else "written to"
+            found[job.id] = first + f"{state} again at {job.finished:%H:%M:%S}: two workers finished it"
+    return found
+
+
 def written_late(
     settings: ForeignSettings, repairs: Sequence[NotedRepair], now_is: Mapping[str, ForeignJob]
 ) -> dict[str, str]:
@@ -51,22 +86,25 @@ def written_late(
     found: dict[str, str] = {}
     for repair in {r.note.subject: r for r in reversed(repairs)}.values():
         job = now_is.get(repair.note.subject)
-        if job is None or repair.undone_at is not None or job.state is None:
+        if job is None or repair.undone_at is not None or job.state not in _WORKERS_WRITE:
             continue
         word = settings.words.state(restored(repair.note.after).get(settings.fields.state))
         if job.state is word or _claimed_since(job, repair.at):
             continue
-        if word is JobState.PENDING and job.state is not JobState.PENDING:
+        if word is JobState.PENDING:
             found[job.id] = (
                 f"it was taken back at {repair.at:%H:%M:%S}, and became {job.state.value} without having been claimed "
                 "again: a write of the worker it was taken from"
             )
-        elif word in (JobState.FAILED, JobState.CANCELLED) and job.state is not JobState.PENDING:
+        elif word in (JobState.FAILED, JobState.CANCELLED):
             found[job.id] = (
                 f"it was failed at {repair.at:%H:%M:%S}, and became {job.state.value} afterwards: a late write of its "
                 "worker"
             )
     return found
+
+
+_WORKERS_WRITE = (JobState.RUNNING, JobState.SUCCEEDED, JobState.FAILED)  # people cancel, and queue again
 
 
 def _claimed_since(job: ForeignJob, when: datetime) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
@@ -42,8 +43,8 @@ def change(
             values[name] = time_like(value(row, name), now) if value(row, name) is not None else stamp
         if fields.error:
             values[fields.error] = error
-        if fields.errors:
-            values[fields.errors] = [*_listed(value(row, fields.errors)), error]
+        if fields.errors and isinstance(found := value(row, fields.errors), list | tuple | None):
+            values[fields.errors] = [*_listed(found), error]
     stand_ins = {NOW: stamp, ERROR: error, CODE: code}
     for name, given in settings.write.get(verb, {}).items():
         values[name] = stand_ins.get(given, given) if isinstance(given, str) else given
@@ -51,14 +52,15 @@ def change(
 
 
 def _requeued(settings: ForeignSettings, row: Row, anew: bool) -> dict[str, Any]:
-    """Back to waiting: whatever a claim set is taken off. Progress stays: it is the worker's, who may go on from it.
-    `anew`: a person asked for it, and gives all attempts back."""
+    """Back to waiting: whatever a claim, or its end, has set is taken off. Progress stays: it is
+    the worker's, who may go on from it. `anew`: a person asked for it, and gives all attempts back."""
     fields = settings.fields
-    marks = (*fields.started, *fields.worker, *(n for n in fields.heartbeat if n not in fields.created))
+    beats = (name for name in fields.heartbeat if name not in fields.created)
+    marks = (*fields.started, *fields.worker, *beats, *fields.finished, *([fields.error] if fields.error else []))
     values: dict[str, Any] = {name: None for name in marks if value(row, name) is not None}
     values[fields.state] = settings.words.pending[0]
     attempts = value(row, fields.attempts)
-    if isinstance(attempts, int) and not isinstance(attempts, bool) and (anew or settings.charge_attempts):
+    if isinstance(attempts, int | float) and not isinstance(attempts, bool) and (anew or settings.charge_attempts):
         values[fields.attempts] = 0 if anew else attempts + 1
     return values
 
@@ -103,8 +105,13 @@ def kept(values: Row) -> dict[str, Any]:
 def _kept(found: Any) -> Any:
     if isinstance(found, datetime):
         return {_TIME: found.isoformat()}
-    if found is None or isinstance(found, str | int | float | bool):
+    if found is None or isinstance(found, bool | int):
         return found
+    if isinstance(found, float):
+        return found if math.isfinite(found) else {_OTHER: str(found)}
+    if isinstance(found, str):
+        clean = found.encode("utf-8", "replace").decode().replace("\x00", "?")
+        return found if clean == found else {_OTHER: clean}
     if isinstance(found, list | tuple):
         return [_kept(one) for one in found]
     if isinstance(found, dict):
@@ -128,7 +135,13 @@ def _restored(found: Any) -> Any:
 
 def restorable(before: Row) -> bool:
     """Can these values be written back as they were? One of a type we keep only as text cannot."""
-    return all(not (isinstance(found, dict) and _OTHER in found) for found in before.values())
+    return not any(map(_cut, before.values()))
+
+
+def _cut(found: Any) -> bool:
+    if isinstance(found, dict):
+        return _OTHER in found or any(map(_cut, found.values()))
+    return isinstance(found, list) and any(map(_cut, found))
 
 
 def same(stored: Any, written: Any) -> bool:

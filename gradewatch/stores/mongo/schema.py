@@ -62,6 +62,8 @@ INDEXES = (
     Index("deltas", "deltas_queue", {"queue": 1, "_id": 1}),
     Index("audit", "audit_sweep", {"sweep": 1, "_id": 1}),
     Index("audit", "audit_subject", {"subject": 1, "_id": 1}),
+    Index("audit", "audit_noted", {"queue": 1, "subject": 1, "_id": 1}, {"noted": True}),
+    Index("audit", "audit_noted_at", {"queue": 1, "at": 1}, {"noted": True}),
     Index("audit", "audit_restarts", {"at": 1}, {"action": "restart"}),
     # What spends a budget: applied repairs that a watch decided on. A person's own act spends none.
     Index("audit", "audit_spent", {"spends": 1, "action": 1, "outcome": 1, "at": 1, "queue": 1}, {"spends": True}),

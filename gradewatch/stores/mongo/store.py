@@ -53,6 +53,7 @@ from gradewatch.stores.mongo.address import Address
 from gradewatch.stores.mongo.database import Database
 from gradewatch.stores.mongo.listener import Listener
 from gradewatch.stores.mongo.memory import ProviderMemory
+from gradewatch.stores.mongo.notes import RowNoteLog
 from gradewatch.stores.mongo.papers import PaperBucket
 
 P = ParamSpec("P")
@@ -61,7 +62,7 @@ T = TypeVar("T")
 MIGRATION = 600.0  # seconds a migration may take: it may have to build indexes over millions of documents
 
 
-class MongoStore(PaperBucket, ProviderMemory):
+class MongoStore(PaperBucket, ProviderMemory, RowNoteLog):
     """See ports.Store for what each method promises.
 
     `where` is a URL, mongodb:// or mongodb+srv://, that names a database (ValueError where it does not), or a database

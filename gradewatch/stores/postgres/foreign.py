@@ -7,7 +7,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from psycopg import sql
@@ -15,13 +15,13 @@ from psycopg import sql
 from gradewatch.config.foreign import ForeignSettings
 from gradewatch.errors import AccessDenied, SchemaMismatch
 from gradewatch.stores.mapping.table import Row, Select, Shape, Write
-from gradewatch.stores.mapping.times import time_like
-from gradewatch.stores.postgres import guard
+from gradewatch.stores.postgres import guard, moments
 from gradewatch.stores.postgres.address import Address
 from gradewatch.stores.postgres.caller import Database
-from gradewatch.stores.postgres.columns import TIMES, may_be
+from gradewatch.stores.postgres.columns import may_be
 
 CONNECTIONS = 4
+DOUBLES = 100  # rows found beyond two for each id, where ids stand more than once
 INDEX_BUILD = 600.0  # seconds that CREATE INDEX CONCURRENTLY on a large table may take
 _ID_TYPES = frozenset({"uuid", "integer", "bigint", "smallint", "text", "character varying"})
 _SHAPE = """
@@ -33,6 +33,7 @@ SELECT c.relname, has_table_privilege(c.oid, 'SELECT'), has_table_privilege(c.oi
    JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum = i.indkey[0] WHERE i.indrelid = c.oid AND i.indisvalid)
 FROM pg_class AS c WHERE c.oid = to_regclass({table})
 """
+_UNORDERED = sql.SQL("")
 _UPDATE = """
 WITH given AS (
   SELECT n, jsonb_populate_record(NULL::{table}, e -> 'guard') AS g,
@@ -60,7 +61,7 @@ class PostgresTable:
 
     @property
     def exact_times(self) -> bool:
-        return all(self._types.get(name, "") in TIMES for name in self._settings.fields.times if name in self._types)
+        return all(moments.exact(self._types[name]) for name in self._settings.fields.times if name in self._types)
 
     async def now(self) -> datetime:
         return datetime.fromisoformat(str((await self._ask(sql.SQL("SELECT to_json(clock_timestamp())")))[0][0]))
@@ -98,19 +99,21 @@ class PostgresTable:
 
     async def select(self, what: Select) -> list[Row]:
         await self._known()
-        conditions = self._in(what.words, what.kinds)
-        conditions += [sql.SQL("{} IS NULL").format(self._column(name)) for name in what.absent]
-        order: sql.Composable = sql.SQL("")
-        if what.by is not None:
-            by = self._column(what.by)
-            conditions.append(sql.SQL("{} IS NOT NULL").format(by))
-            conditions += [
-                sql.SQL("{} {} {}").format(by, sql.SQL(sign), self._bound(what.by, bound, sign))
-                for sign, bound in (("<", what.before), (">", what.after))
-                if bound is not None
-            ]
-            order = sql.SQL("ORDER BY {} {}").format(by, sql.SQL("DESC" if what.newest else "ASC"))
-        return await self._rows(sql.SQL(" AND ").join(conditions), order, what.limit)
+        conditions = [moments.is_absent(self._column(name), self._types[name]) for name in what.absent]
+        if what.by is None:
+            return await self._rows([*self._in(what.words, what.kinds), *conditions], what.limit)
+        by, kind = self._column(what.by), self._types[what.by]
+        conditions.append(moments.is_time(by, kind))
+        conditions += [
+            moments.compared(by, kind, sign, bound)
+            for sign, bound in (("<", what.before), (">", what.after))
+            if bound is not None
+        ]
+        # Each word by itself, so that an index that begins with the state gives the rows in their order.
+        each: list[tuple[str, ...]] = [(word,) for word in what.words]
+        order = sql.SQL("ORDER BY {} {}").format(sql.Identifier(what.by), sql.SQL("DESC" if what.newest else "ASC"))
+        found = [[*self._in(words, what.kinds), *conditions] for words in each or [()]]
+        return await self._rows(found[0], what.limit, order, found[1:])
 
     async def find(self, ids: Sequence[Any]) -> list[Row]:
         await self._known()
@@ -123,7 +126,7 @@ class PostgresTable:
         if kind not in _ID_TYPES:
             column = sql.SQL("{}::text").format(column)
         where = sql.SQL("{} = ANY ({}::{}[])").format(column, sql.Literal(listed), cast)
-        return await self._rows(where, sql.SQL(""), 2 * len(ids))
+        return await self._rows([where], 2 * len(ids) + DOUBLES)
 
     async def write(self, writes: Sequence[Write]) -> list[bool]:
         done = [False] * len(writes)
@@ -210,14 +213,22 @@ class PostgresTable:
                 answers.append(await cursor.fetchall() if cursor.description else [])
             return answers[-len(statements) :] if statements else []
 
-    async def _rows(self, where: sql.Composable, order: sql.Composable, limit: int) -> list[Row]:
-        names = [name for name in self._settings.touched if name in self._types]
-        columns = sql.SQL(", ").join(sql.SQL("{0}").format(sql.Identifier(name)) for name in names)
-        found = await self._ask(
-            sql.SQL(
-                "SELECT coalesce(json_agg(x), '[]') FROM (SELECT {} FROM {} AS t WHERE {} {} LIMIT {}) AS x"
-            ).format(columns, self._name, where, order, sql.Literal(limit))
+    async def _rows(
+        self,
+        where: Sequence[sql.Composable],
+        limit: int,
+        order: sql.Composable = _UNORDERED,
+        more: Sequence[Sequence[sql.Composable]] = (),
+    ) -> list[Row]:
+        """The rows that fit `where`, and those that fit any of `more`, together in order."""
+        names = sql.SQL(", ").join(sql.Identifier(name) for name in self._settings.touched if name in self._types)
+        part = sql.SQL("(SELECT {} FROM {} AS t WHERE {} {} LIMIT {})")
+        parts = sql.SQL(" UNION ALL ").join(
+            part.format(names, self._name, sql.SQL(" AND ").join(one), order, sql.Literal(limit))
+            for one in (where, *more)
         )
+        every = sql.SQL("SELECT coalesce(json_agg(x), '[]') FROM (SELECT * FROM ({}) AS u {} LIMIT {}) AS x")
+        found = await self._ask(every.format(parts, order, sql.Literal(limit)))
         return list(found[0][0])
 
     def _column(self, name: str) -> sql.Composable:
@@ -235,15 +246,6 @@ class PostgresTable:
                 sql.SQL("{}::text = ANY ({}::text[])").format(self._column(fields.kind), sql.Literal(list(kinds)))
             )
         return conditions or [sql.SQL("true")]
-
-    def _bound(self, name: str, when: datetime, sign: str) -> sql.Composable:
-        """A time to compare with. Where the column is text, one that errs on the side of taking a row: it is read again
-        by whoever asked."""
-        if self._types.get(name) in TIMES:
-            cast = "{}::timestamptz" if "with time" in self._types[name] else "({}::timestamptz AT TIME ZONE 'UTC')"
-            return sql.SQL(cast).format(sql.Literal(when.astimezone(UTC).isoformat()))
-        widest = timedelta(hours=15)  # offsets from UTC reach 14 hours
-        return sql.Literal(str(time_like("2026-01-01", when + (widest if sign == "<" else -widest)))[:10])
 
 
 def index_statement(settings: ForeignSettings) -> str:
