@@ -144,6 +144,12 @@ async def test_readyz_says_why_the_store_is_not_there(
         assert (await client.get("/livez")).status == 200  # no I/O: a dead store restarts nobody
 
 
+async def test_an_error_that_knows_better_is_answered_with_its_own_fix(store: Any, settings: Settings) -> None:
+    fault = AccessDenied("the key is revoked", fix="copy the new one")
+    async for client in started(Faulty(store, faults={"check": fault}), settings):
+        assert (await client.get("/readyz")).json["error"]["fix"] == "copy the new one"
+
+
 async def test_a_store_that_hangs_is_not_ready_and_holds_nothing_else(
     store: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

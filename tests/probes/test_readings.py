@@ -37,6 +37,7 @@ async def test_an_answer_is_known_from_when_it_came(time: Time) -> None:
         (StoreError("something"), Code.STORE_UNREACHABLE),
         (Conflict("moved"), Code.STORE_UNREACHABLE),
         (AccessDenied("no"), Code.STORE_ACCESS_DENIED),
+        (AccessDenied("no", fix="ask for it"), Code.STORE_ACCESS_DENIED),
         (SchemaMismatch("too old"), Code.STORE_SCHEMA_MISMATCH),
         (PlatformError("it refused"), None),
         (GradewatchError("else"), None),
@@ -49,7 +50,7 @@ async def test_each_error_of_ours_is_unknown_with_its_code(
         raise error
 
     with capture_logs() as logs:
-        assert await take("queue", fail, time, 5.0) == Unknown(str(error), 1000.0, code)
+        assert await take("queue", fail, time, 5.0) == Unknown(str(error), 1000.0, code, getattr(error, "fix", ""))
     assert logs == [], "it is a finding, and told as one"
 
 

@@ -46,6 +46,13 @@ def test_a_store_that_does_not_answer_is_told_by_its_own_error(code, becomes):
     assert told.evidence == ("connection refused",)
 
 
+def test_an_error_that_knows_better_says_its_own_fix():
+    refused = Unknown("the key is revoked", 1000.0, Code.STORE_ACCESS_DENIED, "copy the new one")
+    assert finding(Code.STORE_ACCESS_DENIED, world(store=refused)).fix == "copy the new one"
+    plain = Unknown("permission denied", 1000.0, Code.STORE_ACCESS_DENIED)
+    assert "role, key or file permission" in finding(Code.STORE_ACCESS_DENIED, world(store=plain)).fix
+
+
 @pytest.mark.parametrize("probe", ["queue", "workers", "past"])
 def test_rule_5_a_failed_probe_is_never_healthy(probe):
     """The store's own check passed, and then one of the other readings was refused."""

@@ -25,7 +25,7 @@ class Fault:
     """An answer in place of the right one; with `hang` none comes at all, with `cut` the connection ends."""
 
     status: int = 200
-    body: str = ""
+    body: str | bytes = ""
     content_type: str = "application/json"
     hang: bool = False
     cut: bool = False
@@ -179,7 +179,8 @@ class Gateway:
             await asyncio.sleep(60)
         if fault.cut and request.transport is not None:
             request.transport.abort()
-        return web.Response(status=fault.status, text=fault.body, content_type=fault.content_type)
+        body = fault.body.encode() if isinstance(fault.body, str) else fault.body
+        return web.Response(status=fault.status, body=body, content_type=fault.content_type)
 
     async def _rest(self, request: web.Request) -> web.Response:
         headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}

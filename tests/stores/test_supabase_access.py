@@ -106,6 +106,14 @@ def postgrest_gone(project: SupabaseProject) -> Iterator[str | None]:
     project.rest.start()
 
 
+@contextmanager
+def echoing(project: SupabaseProject) -> Iterator[str | None]:
+    """A gateway that says which key it does not like."""
+    project.gateway.fault = Fault(status=401, body=f'{{"message": "unknown key {project.key}"}}')
+    yield None
+    project.gateway.fault = None
+
+
 @dataclass(frozen=True)
 class Case:
     code: Code
@@ -126,6 +134,7 @@ CASES = {
     "half a key": Case(DENIED, "cut short", COPY, key="eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJpc3Mi"),
     "pasted with a line break": Case(DENIED, "pasted along with it", COPY, key="sb_secret_a\nb"),
     "revoked key": Case(DENIED, "does not know the key", COPY, key="sb_secret_revoked"),
+    "revoked key, repeated": Case(DENIED, "unknown key (hidden)", COPY, echoing),
     "expired token": Case(DENIED, "has expired", COPY, known_key(EXPIRED), key=EXPIRED),
     "token of another project": Case(DENIED, "of another project", COPY, known_key(FORGED), key=FORGED),
     "right revoked": Case(
@@ -217,7 +226,9 @@ CASES = {
     ),
     "a page that calls itself JSON": Case(AWAY, "in place of its API", "SUPABASE_URL", fault(body=HTML)),
     "other JSON": Case(AWAY, "in place of its API", "SUPABASE_URL", fault(body="[]")),
-    "no rows": Case(AWAY, "in place of its API", "SUPABASE_URL", fault(body='{"answer": "so", "more": 1}')),
+    "no rows": Case(AWAY, "in place of its API", "SUPABASE_URL", fault(body='{"answer": "[]", "more": 1}')),
+    "JSON that is none": Case(AWAY, "in place of its API", "SUPABASE_URL", fault(body=b'{"answer": "\xff"}')),
+    "JSON without an end": Case(AWAY, "in place of its API", "SUPABASE_URL", fault(body="[" * 300_000)),
     "moved": Case(AWAY, "in place of its API (status 301", "SUPABASE_URL", fault(status=301)),
     "no such path": Case(AWAY, "in place of its API (status 404", "SUPABASE_URL", fault(status=404, body="{}")),
     "no answer": Case(AWAY, "no answer within 1.0 s", "store.timeout", fault(hang=True)),

@@ -11,7 +11,15 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from gradewatch.errors import AccessDenied, Conflict, PayloadError, RubricError, SchemaMismatch, StoreUnavailable
+from gradewatch.errors import (
+    AccessDenied,
+    Conflict,
+    PayloadError,
+    RubricError,
+    SchemaMismatch,
+    StoreError,
+    StoreUnavailable,
+)
 from gradewatch.model import Claimed, FinishKind, Job, JobState
 from gradewatch.worker.backoff import full_jitter
 from gradewatch.worker.orphans import Orphans
@@ -248,6 +256,13 @@ async def test_a_fault_only_people_can_mend_is_told_with_its_fix_and_tried_slowl
     assert loop.time() - began == 15.0
     assert (logs[0]["event"], logs[0]["log_level"]) == (event, "error")
     assert logs[0]["fix"]
+
+
+@pytest.mark.parametrize("kind", [AccessDenied, SchemaMismatch, StoreUnavailable])
+async def test_an_error_that_knows_better_is_told_with_its_own_fix(kind: type[StoreError]) -> None:
+    with capture_logs() as logs:
+        Outage(random.Random(1)).failed("jobs", kind("no", fix="turn the key"))
+    assert logs[0]["fix"] == "turn the key"
 
 
 async def test_a_conflict_is_an_answer() -> None:

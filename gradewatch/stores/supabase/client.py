@@ -113,6 +113,8 @@ class SupabaseClient:
             raise self.faults.timed_out(seconds) from None
         except httpx.HTTPError as error:
             raise self.faults.transport(error) from None  # its own text may quote what was sent
+        except (UnicodeDecodeError, RecursionError):
+            raise self.odd_answer() from None
         except APIError as error:
             said = json.dumps({"code": error.code, "message": error.message})
             raise self.faults.refused(Answer(500, "application/json", said.encode())) from None
