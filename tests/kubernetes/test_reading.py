@@ -182,7 +182,8 @@ def test_in_a_cluster_the_official_client_is_not_imported(tmp_path) -> None:
     for name in ("ca.crt", "token", "namespace"):
         (tmp_path / name).write_text("default")
     code = (
-        "import sys\nfrom gradewatch.app import make_platform\nfrom gradewatch.config import Settings, PlatformSettings\n"
+        "import sys; from gradewatch.app import make_platform\n"
+        "from gradewatch.config import PlatformSettings, Settings\n"
         f"settings = Settings(platform=PlatformSettings(kind='kubernetes', service_account={str(tmp_path)!r}))\n"
         "made = make_platform(settings, {'KUBERNETES_SERVICE_HOST': '127.0.0.1'})\n"
         "print(made.kind, [m for m in sys.modules if m.split('.')[0] in ('kubernetes', 'urllib3', 'yaml')])"
