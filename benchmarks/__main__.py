@@ -34,6 +34,7 @@ NAMES = (
     "postgres",
     "supabase",
     "mongo",
+    "kubernetes",
 )
 QUIET = 0.25  # share of the processors that others may use, above which the figures are not to be trusted
 

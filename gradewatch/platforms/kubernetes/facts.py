@@ -4,12 +4,12 @@ keeps it from starting. Everything else of the object is let go, for there may b
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from gradewatch.model import ExitCause, ExitKind
 from gradewatch.platforms.kubernetes.quantity import bytes_of, moment
+from gradewatch.platforms.kubernetes.shapes import Json, number, part, parts
 from gradewatch.platforms.kubernetes.signals import signal_of
 
 DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
@@ -19,8 +19,6 @@ CONFIG = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunCo
 STOPPED = frozenset({"Evicted", "Preempting", "NodeLost", "NodeShutdown", "Terminated", "UnexpectedAdmissionError"})
 CRASH_LOOP = "CrashLoopBackOff"
 MOST_WORDS = 300  # characters of the kubelet's message that are kept
-
-Json = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +70,12 @@ class PodFacts:
 
 def read_pod(raw: Json, container: str = "") -> PodFacts:
     """Never raises for a pod of whatever shape: what is not there is empty."""
-    meta, spec, status = _part(raw, "metadata"), _part(raw, "spec"), _part(raw, "status")
+    meta, spec, status = part(raw, "metadata"), part(raw, "spec"), part(raw, "status")
     name = container or _default_container(meta, spec)
-    told = next((c for c in _parts(status, "containerStatuses") if c.get("name") == name), {})
-    state = _part(told, "state")
+    told = next((c for c in parts(status, "containerStatuses") if c.get("name") == name), {})
+    state = part(told, "state")
     uid, phase = str(meta.get("uid") or ""), str(status.get("phase") or "")
-    running, waiting = state.get("running"), _part(state, "waiting")
+    running, waiting = state.get("running"), part(state, "waiting")
     problem, fix = _problem(spec, status, name, waiting)
     return PodFacts(
         uid=uid,
@@ -89,7 +87,7 @@ def read_pod(raw: Json, container: str = "") -> PodFacts:
         deleting=bool(meta.get("deletionTimestamp")),
         running=isinstance(running, Mapping) and phase not in ("Succeeded", "Failed"),
         container_id=str(told.get("containerID") or ""),
-        restarts=_int(told, "restartCount"),
+        restarts=number(told, "restartCount"),
         started=moment(running.get("startedAt")) if isinstance(running, Mapping) else None,
         ended=tuple(_endings(told, uid)),
         stopped=_stopped(status) if phase in ("Succeeded", "Failed") or meta.get("deletionTimestamp") else None,
@@ -101,15 +99,15 @@ def read_pod(raw: Json, container: str = "") -> PodFacts:
 
 
 def owner_of(meta: Json) -> Owner | None:
-    for reference in _parts(meta, "ownerReferences"):
+    for reference in parts(meta, "ownerReferences"):
         if reference.get("controller"):
             return Owner(*(str(reference.get(key) or "") for key in ("kind", "name", "uid")))
     return None
 
 
 def _default_container(meta: Json, spec: Json) -> str:
-    containers = [str(c.get("name") or "") for c in _parts(spec, "containers")]
-    wanted = str(_part(meta, "annotations").get(DEFAULT_CONTAINER) or "")
+    containers = [str(c.get("name") or "") for c in parts(spec, "containers")]
+    wanted = str(part(meta, "annotations").get(DEFAULT_CONTAINER) or "")
     return wanted if wanted in containers else next(iter(containers), "")
 
 
@@ -118,11 +116,11 @@ def _default_container(meta: Json, spec: Json) -> str:
 
 def _endings(told: Json, uid: str) -> Iterator[Ending]:
     """The last life before the present one, and the present one where it is over already; oldest first."""
-    back_off = _part(_part(told, "state"), "waiting").get("reason") == CRASH_LOOP
-    for part in ("lastState", "state"):
-        ended = _part(told, part).get("terminated")
+    back_off = part(part(told, "state"), "waiting").get("reason") == CRASH_LOOP
+    for which in ("lastState", "state"):
+        ended = part(told, which).get("terminated")
         if isinstance(ended, Mapping):
-            loops = _int(told, "restartCount") if back_off and part == "lastState" else None
+            loops = number(told, "restartCount") if back_off and which == "lastState" else None
             yield _ending(ended, uid, loops)
 
 
@@ -136,13 +134,13 @@ def _ending(ended: Json, uid: str, loops: int | None) -> Ending:
 
 def container_cause(ended: Json, loops: int | None = None) -> ExitCause:
     """The cause behind a container's `terminated`. `loops`: how often it was restarted, where the kubelet backs off."""
-    code, number = _int(ended, "exitCode"), _int(ended, "signal")
+    code, signal = number(ended, "exitCode"), number(ended, "signal")
     reason = str(ended.get("reason") or "")
     if reason == "OOMKilled":
         return ExitCause(ExitKind.OOM_KILLED, code, "killed for using more memory than its limit (OOMKilled)")
     # A shell and the container runtimes give 128 + n for a death by signal n.
-    number = number or (code - 128 if 128 < code < 128 + 65 else 0)
-    plain = ExitCause(ExitKind.SIGNALLED, number, signal_of(number)) if number else ExitCause(ExitKind.EXITED, code)
+    signal = signal or (code - 128 if 128 < code < 128 + 65 else 0)
+    plain = ExitCause(ExitKind.SIGNALLED, signal, signal_of(signal)) if signal else ExitCause(ExitKind.EXITED, code)
     if loops is None:
         return plain
     return ExitCause(ExitKind.CRASH_LOOP, code, f"in {CRASH_LOOP} after {loops} restarts, the last one {plain}")
@@ -153,7 +151,7 @@ def _stopped(status: Json) -> ExitCause | None:
     if reason in STOPPED:
         kind = ExitKind.GONE if reason == "NodeLost" else ExitKind.EVICTED
         return ExitCause(kind, detail=f"{reason}: {message}" if message else reason)
-    for condition in _parts(status, "conditions"):
+    for condition in parts(status, "conditions"):
         if condition.get("type") == "DisruptionTarget" and condition.get("status") == "True":
             words = f"{condition.get('reason') or 'disrupted'}: {condition.get('message') or ''}".rstrip(": ")
             return ExitCause(ExitKind.EVICTED, detail=f"evicted ({words[:MOST_WORDS]})")
@@ -165,7 +163,7 @@ def _stopped(status: Json) -> ExitCause | None:
 
 def _problem(spec: Json, status: Json, name: str, waiting: Json) -> tuple[str, str]:
     """What keeps this pod from working, and what to do about it; both empty where nothing does."""
-    condition = {str(c.get("type")): c for c in _parts(status, "conditions")}
+    condition = {str(c.get("type")): c for c in parts(status, "conditions")}
     scheduled = condition.get("PodScheduled", {})
     if scheduled.get("status") == "False" and not spec.get("nodeName"):
         return (
@@ -199,38 +197,23 @@ def _waits(status: Json, name: str, waiting: Json) -> Iterator[tuple[str, Json]]
     """The containers that wait: the worker's own, and those that must be done before it."""
     if waiting:
         yield name, waiting
-    for told in _parts(status, "initContainerStatuses"):
-        state = _part(_part(told, "state"), "waiting")
+    for told in parts(status, "initContainerStatuses"):
+        state = part(part(told, "state"), "waiting")
         if state:
             yield str(told.get("name") or ""), state
 
 
 def _image(spec: Json, name: str) -> str:
-    containers = (*_parts(spec, "containers"), *_parts(spec, "initContainers"))
+    containers = (*parts(spec, "containers"), *parts(spec, "initContainers"))
     return next((str(c.get("image") or "") for c in containers if c.get("name") == name), "")
 
 
 def _memory_limit(spec: Json, name: str) -> int:
-    for container in _parts(spec, "containers"):
+    for container in parts(spec, "containers"):
         if container.get("name") == name:
-            return bytes_of(_part(_part(container, "resources"), "limits").get("memory"))
+            return bytes_of(part(part(container, "resources"), "limits").get("memory"))
     return 0
-
-
-def _int(of: Json, key: str) -> int:
-    value = of.get(key)
-    return value if isinstance(value, int) else 0
 
 
 def _words(told: Json) -> str:
     return " ".join(str(told.get("message") or "").split())[:MOST_WORDS]
-
-
-def _part(of: Json, key: str) -> Json:
-    part = of.get(key)
-    return part if isinstance(part, Mapping) else {}
-
-
-def _parts(of: Json, key: str) -> Sequence[Json]:
-    parts = of.get(key)
-    return [part for part in parts if isinstance(part, Mapping)] if isinstance(parts, list) else ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
-_QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)(?:([eE][+-]?[0-9]+)|([KMGTPE]i|[mkMGTPE]))?")
+_QUANTITY = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?)(?:([eE][+-]?[0-9]{1,2})|([KMGTPE]i|[mkMGTPE]))?")
 _FACTORS = {
     "": 1.0,
     "m": 0.001,

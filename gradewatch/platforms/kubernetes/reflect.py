@@ -33,7 +33,8 @@ class Sink(Protocol):
         ...
 
     def reduce(self, raw: Json) -> Any:
-        """What is kept of an object; done page by page, so that a large list is never held as a whole."""
+        """What is kept of an object, by a pure function: it is called in a thread, page by page, so that a large list
+        is never held as a whole."""
         ...
 
     def put(self, raw: Json) -> None: ...
@@ -94,13 +95,12 @@ class Reflector:
         kept: list[Any] = []
         params = {**self._params, "limit": str(PAGE)}
         while True:
-            page = await self._api.get(self._path, params)
-            kept += [self._sink.reduce(raw) for raw in page.get("items") or ()]
+            page = await self._api.page(self._path, params, self._sink.reduce)
+            kept += page.get("items") or ()
             meta = page.get("metadata") or {}
             if not meta.get("continue"):
                 break
             params["continue"] = str(meta["continue"])
-            await asyncio.sleep(0)  # between two pages others get their turn
         self._sink.replace(kept)
         self.listed = True
         self._up()

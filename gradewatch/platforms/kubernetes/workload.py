@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from gradewatch.errors import ConfigError
-
-Json = Mapping[str, Any]
+from gradewatch.platforms.kubernetes.shapes import Json, number, part, parts
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _OPERATORS = {
@@ -90,20 +87,20 @@ class WorkloadFacts:
 
 def read_workload(raw: Json) -> WorkloadFacts:
     """Of a Deployment or a StatefulSet, as the API server gives it."""
-    meta, spec, status = _part(raw, "metadata"), _part(raw, "spec"), _part(raw, "status")
+    meta, spec, status = part(raw, "metadata"), part(raw, "spec"), part(raw, "status")
     desired = spec.get("replicas")
     desired = desired if isinstance(desired, int) else 1
-    updated = _int(status, "updatedReplicas")
+    updated = number(status, "updatedReplicas")
     return WorkloadFacts(
         uid=str(meta.get("uid") or ""),
         version=str(meta.get("resourceVersion") or ""),
-        generation=_int(meta, "generation"),
-        observed=_int(status, "observedGeneration"),
+        generation=number(meta, "generation"),
+        observed=number(status, "observedGeneration"),
         desired=desired,
-        ready=_int(status, "readyReplicas"),
+        ready=number(status, "readyReplicas"),
         updated=updated,
-        total=_int(status, "replicas"),
-        selector=selector_text(_part(spec, "selector")),
+        total=number(status, "replicas"),
+        selector=selector_text(part(spec, "selector")),
         paused=spec.get("paused") is True,
         waits_for=_waits_for(spec, status, desired, updated),
         stalled=_stalled(status),
@@ -112,18 +109,20 @@ def read_workload(raw: Json) -> WorkloadFacts:
 
 def selector_text(selector: Json) -> str:
     """A label selector as a query's parameter; empty for none, which selects nothing here."""
-    parts = [f"{key}={value}" for key, value in _part(selector, "matchLabels").items()]
-    for expression in selector.get("matchExpressions") or ():
+    wanted = [f"{key}={value}" for key, value in part(selector, "matchLabels").items()]
+    for expression in parts(selector, "matchExpressions"):
         words = _OPERATORS.get(str(expression.get("operator")), "{key}")
-        parts.append(words.format(key=expression.get("key"), values=",".join(expression.get("values") or ())))
-    return ",".join(parts)
+        wanted.append(
+            words.format(key=expression.get("key"), values=",".join(map(str, expression.get("values") or ())))
+        )
+    return ",".join(wanted)
 
 
 def _waits_for(spec: Json, status: Json, desired: int, updated: int) -> int:
-    strategy = _part(spec, "updateStrategy")  # of a StatefulSet
+    strategy = part(spec, "updateStrategy")  # of a StatefulSet
     if strategy.get("type") == "OnDelete" or _settled(status):
         return 0
-    held = _int(_part(strategy, "rollingUpdate"), "partition")
+    held = number(part(strategy, "rollingUpdate"), "partition")
     return max(0, desired - held - updated)
 
 
@@ -134,16 +133,6 @@ def _settled(status: Json) -> bool:
 
 def _stalled(status: Json) -> bool:
     return any(
-        isinstance(c, Mapping) and c.get("type") == "Progressing" and c.get("reason") == "ProgressDeadlineExceeded"
-        for c in status.get("conditions") or ()
+        c.get("type") == "Progressing" and c.get("reason") == "ProgressDeadlineExceeded"
+        for c in parts(status, "conditions")
     )
-
-
-def _int(of: Json, key: str) -> int:
-    value = of.get(key)
-    return value if isinstance(value, int) else 0
-
-
-def _part(of: Json, key: str) -> Json:
-    part = of.get(key)
-    return part if isinstance(part, Mapping) else {}

@@ -49,7 +49,7 @@ class ApiServer:
         """On the same port again, after a stop."""
         app = web.Application(client_max_size=16 << 20)
         app.router.add_route("*", "/{path:.*}", self._handle)
-        self._runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=0.1)
+        self._runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=0.1, handler_cancellation=True)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=self._tls, reuse_address=True)
         await site.start()
@@ -133,15 +133,24 @@ class ApiServer:
         response.enable_chunked_encoding()
         await response.prepare(request)
         self.watches += 1
+        news = asyncio.Event()
+        self.state.watchers.add(news)
         try:
             with contextlib.suppress(ConnectionError):
-                await self._stream(request, response, resource, namespace, version)
+                await self._stream(request, response, resource, namespace, version, news)
         finally:
             self.watches -= 1
+            self.state.watchers.discard(news)
         return response
 
     async def _stream(
-        self, request: web.Request, response: web.StreamResponse, resource: str, namespace: str, version: int
+        self,
+        request: web.Request,
+        response: web.StreamResponse,
+        resource: str,
+        namespace: str,
+        version: int,
+        news: asyncio.Event,
     ) -> None:
         query = request.query
         labels, fields = query.get("labelSelector", ""), query.get("fieldSelector", "")
@@ -164,9 +173,8 @@ class ApiServer:
                 version = self.state.version
                 await _send(response, "BOOKMARK", {"kind": KINDS[resource], "apiVersion": "v1", **kept})
             with contextlib.suppress(TimeoutError):
-                async with self.state.changed:
-                    if self.state.version == version:
-                        await asyncio.wait_for(self.state.changed.wait(), max(0.01, min(due, ends - time.monotonic())))
+                await asyncio.wait_for(news.wait(), max(0.01, min(due, ends - time.monotonic())))
+            news.clear()
 
 
 def _seen_as(change: Change, labels: str, fields: str) -> str:

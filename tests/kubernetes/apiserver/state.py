@@ -52,14 +52,14 @@ def stamp() -> str:
 
 
 class State:
-    """`on_change` is called after each change; `changed` wakes whoever watches."""
+    """`on_change` is called after each change, and each of `watchers` is set."""
 
     def __init__(self) -> None:
         self._objects: dict[Key, Json] = {}
         self.version = 1000
         self.history: deque[Change] = deque()
         self.compacted = 1000  # a watch from before this version is answered with 410
-        self.changed = asyncio.Condition()
+        self.watchers: set[asyncio.Event] = set()
         self.on_change: list[Callable[[Change], None]] = []
 
     def all(self, resource: str, namespace: str | None = None) -> list[Json]:
@@ -158,15 +158,5 @@ class State:
             self.compacted = self.history.popleft().version
         for listener in self.on_change:
             listener(change)
-        self._wake()
-
-    def _wake(self) -> None:
-        async def wake() -> None:
-            async with self.changed:
-                self.changed.notify_all()
-
-        try:
-            task = asyncio.get_running_loop().create_task(wake())
-        except RuntimeError:
-            return  # filled before the server runs
-        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        for watcher in self.watchers:
+            watcher.set()
