@@ -84,6 +84,8 @@ class Ledger:
         if seen.ended and not (past and past.life == seen.life and past.over):
             ends.append((now - seen.ended.seconds_ago, seen.ended.lifetime, seen.ended.cause))
             ended.append(seen.life)
+        elif seen.ended and ends and ends[-1][2] != seen.ended.cause:
+            ends[-1] = (*ends[-1][:2], seen.ended.cause)  # more is known now: its platform has given it up
         self._past[seen.name] = _Past(seen.life, now, seen.running_seconds, seen.ended is not None, seen.restarts)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pytest
 import yaml
-from conftest import ROOT
+from rendering import ROOT
 
 
 @dataclass

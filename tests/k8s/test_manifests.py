@@ -10,8 +10,8 @@ from pathlib import Path
 import kubernetes_validate
 import pytest
 import yaml
-from conftest import OVERLAYS, ROOT, Rendered, containers, pods
 from real_parts import need
+from rendering import OVERLAYS, ROOT, Rendered, containers, pods
 
 from gradewatch.config import PlatformSettings, load
 from gradewatch.config.keys import reader_of

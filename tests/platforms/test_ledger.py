@@ -35,6 +35,14 @@ def test_an_end_that_was_seen_is_written_down_once_and_ages() -> None:
     assert again.ended_incarnations == ("life-1",)
 
 
+def test_what_is_known_later_of_an_end_takes_the_place_of_what_was() -> None:
+    looked = Looked()
+    looked.see(down())
+    given_up = replace(down(), ended=Exit(9.0, 48.0, ExitCause(ExitKind.CRASH_LOOP)))
+    [end] = looked.see(given_up).exits
+    assert (end.cause.kind, end.lifetime, end.seconds_ago) == (ExitKind.CRASH_LOOP, 48.0, 7.0)
+
+
 def test_an_end_that_was_missed_is_known_by_the_next_life() -> None:
     looked = Looked()
     looked.see(UP)
