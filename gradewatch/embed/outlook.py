@@ -60,6 +60,7 @@ class Outlook:
             lambda: self._looker.store.check(queues), ttl=TTL, deadline=READY_DEADLINE, mono=mono
         )
         self._status: Shared[Status] = Shared(self._asked_status, ttl=TTL, deadline=2 * patience, mono=mono)
+        self._rendering = asyncio.Lock()
         self._ticked = mono()
 
     def tick(self) -> None:
@@ -97,7 +98,8 @@ class Outlook:
 
     async def _scraped(self, accept: str) -> Answer:
         report = await self._looked()
-        body, content_type = self._metrics.page(report, accept, self._own())
+        async with self._rendering:  # in a thread: hundreds of queues take tens of milliseconds, and this loop serves
+            body, content_type = await asyncio.to_thread(self._metrics.page, report, accept, self._own())
         return Answer(200, body, content_type)
 
     async def _asked_status(self) -> Status:

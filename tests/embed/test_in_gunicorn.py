@@ -58,6 +58,7 @@ async def test_two_workers_say_the_same_and_it_is_right(place: Place) -> None:
         depths.add(
             tuple(found[f'gradewatch_queue_depth{{queue="default",state="{s}"}}'] for s in ("pending", "running"))
         )
+    assert not {"gradewatch_leader", "gradewatch_cycle_last_timestamp_seconds"} & found.keys(), "no watch is here"
     assert codes == {(200, True, 2)}
     assert depths == {(2.0, 1.0)}
     assert status["workers"][0]["name"] == "their-worker"

@@ -119,6 +119,25 @@ async def test_the_drain_has_a_deadline(place: Place) -> None:
     assert [s.ended_at is not None for s in await place.sessions()] == [True]
 
 
+async def test_a_job_in_work_at_the_end_goes_back_uncharged(place: Place) -> None:
+    [job_id] = await place.submit(papers=180)
+    server = place.uvicorn("grading", GRADEWATCH_WORKER__DRAIN="200ms")
+
+    async def begun() -> bool:
+        job = await place.store.job(job_id)
+        assert job is not None
+        assert not job.state.finished, "it was too quick for this test"
+        return job.progress_done > 2
+
+    await until(begun, "it grades")
+    server.tell(signal.SIGTERM)
+    await server.ended(20)
+    job = await place.store.job(job_id)
+    assert job is not None
+    assert (job.state, job.attempt) == (JobState.PENDING, 0)
+    assert len(await place.store.papers(job_id)) >= 3, "every graded paper is kept"
+
+
 async def test_routes_without_a_worker_and_without_a_store(place: Place) -> None:
     server = place.uvicorn("routes_only", GRADEWATCH_STORE__URL="sqlite:////no/such/folder/jobs.db")
     await server.serves("/colour")
