@@ -61,11 +61,14 @@ BEGIN
     WITH ORDINALITY AS g (id, token, kind, result, code, message, delay, place)
   ), once AS MATERIALIZED ( -- a second finish of one claim comes too late
     SELECT DISTINCT ON (id, token) * FROM given ORDER BY id, token, place
-  ), held AS MATERIALIZED ( -- locked in order of id, as everywhere, so that no two wait for each other
-    SELECT once.place, once.id, once.result, once.code, once.message, once.delay, jobs.queue,
-           CASE WHEN once.kind = 'retry' AND jobs.attempt >= jobs.max_attempts THEN 'fail' ELSE once.kind END AS kind
-    FROM once JOIN jobs ON jobs.id = once.id AND jobs.state = 'running' AND jobs.token = once.token
+  ), locked AS MATERIALIZED ( -- in order of id, as everywhere, so that no two wait for each other
+    SELECT once.*, jobs.state, jobs.queue, jobs.attempt, jobs.max_attempts
+    FROM once JOIN jobs ON jobs.id = once.id AND jobs.token = once.token
     ORDER BY jobs.id FOR NO KEY UPDATE OF jobs
+  ), held AS MATERIALIZED ( -- the state is asked here, lest the planner join by an index over all that is running
+    SELECT place, id, result, code, message, delay, queue,
+           CASE WHEN kind = 'retry' AND attempt >= max_attempts THEN 'fail' ELSE kind END AS kind
+    FROM locked WHERE state = 'running'
   ), changed AS (
     UPDATE jobs SET
       state = CASE held.kind WHEN 'succeed' THEN 'succeeded' WHEN 'fail' THEN 'failed' ELSE 'pending' END,
