@@ -42,8 +42,8 @@ test: $(VENV)/dev.stamp ## Run every check and every test, as CI does
 	@$(MAKE) real-parts lint pure
 	@echo "== all other tests"
 	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m "not acceptance" --ignore=tests/pure
-	@echo "== acceptance tests, one after the other"
-	@$(BIN)/python -m pytest -q -m acceptance
+	@echo "== acceptance tests, which mostly wait: four at a time"
+	@$(BIN)/python -m pytest -q -n 4 --dist loadgroup -m acceptance
 
 .PHONY: lint
 lint: $(VENV)/dev.stamp ## Check style, types and the direction of imports

@@ -8,7 +8,7 @@ import pytest
 from monitoring.incident import Incident, ask
 from monitoring.shipped import DASHBOARDS, RECORDED, panels
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(400), pytest.mark.xdist_group("heavy")]
 
 
 def test_one_page_with_the_right_text(seen: Incident) -> None:
