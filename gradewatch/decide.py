@@ -112,6 +112,9 @@ def _fills(session: Session, target: Target) -> bool:
 
 def _never_opened(target: Target, settings: Settings) -> tuple[Code, str] | None:
     limits = settings.remediation
+    served = [settings.queues[name] for name in target.queues or settings.queues if name in settings.queues]
+    if any(queue.foreign for queue in served):
+        return None  # another application's worker: it is not known to open any
     if target.running_seconds <= limits.verify + limits.start_grace:
         return None
     return (
