@@ -182,6 +182,9 @@ def _never_opened(target: Target, diagnosis: Diagnosis, settings: Settings) -> t
     place it fills may be there all the same, and a worker of another application need not open a session; so then
     nobody at all may serve a queue in which work waits."""
     limits = settings.remediation
+    served = [settings.queues[name] for name in target.queues or settings.queues if name in settings.queues]
+    if any(queue.foreign for queue in served):
+        return None  # another application's worker: it is not known to open any
     if target.running_seconds <= limits.verify + limits.start_grace:
         return None
     if target.sight is not Sight.NONE and any(_ours(queue, settings) for queue in target.queues):

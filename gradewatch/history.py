@@ -80,8 +80,9 @@ def cooldown_left(target: str, control: ControlFacts, base: float, most: float) 
 
 
 def verifications(snapshot: Snapshot, control: ControlFacts, window: float) -> Sequence[tuple[RestartRecord, bool]]:
-    """Restarts whose effect is known now: True when the target, or another of its group, has beaten since; False when
-    the window passed. While the platform does not answer, nobody can say who belongs to a group."""
+    """Restarts whose effect is known now: True when the target, or another of its group, has beaten since, or a job of
+    its queue was begun or finished where workers do not beat; False when the window passed. While the platform does not
+    answer, nobody can say who belongs to a group."""
     if isinstance(snapshot.workers, Unknown):
         return ()
     verified: list[tuple[RestartRecord, bool]] = []
@@ -95,6 +96,7 @@ def verifications(snapshot: Snapshot, control: ControlFacts, window: float) -> S
             and (w.session.started_at >= record.at or (age < 0 and w.session.ended_at is None))  # clock stepped back
             for w in snapshot.workers.value
         )
+        beat = beat or _job_followed(record, snapshot)
         passed = credited_age(record.at, control.now, control.credits) > window
         if beat or (passed and not isinstance(snapshot.platform, Unknown)):
             verified.append((record, beat))
@@ -105,6 +107,15 @@ def _lives_of_group(record: RestartRecord, snapshot: Snapshot) -> frozenset[str]
     targets = () if isinstance(snapshot.platform, Unknown) else snapshot.platform.value
     group = group_of(record.target)
     return frozenset(t.incarnation for t in targets if t.group == group and not t.whole)
+
+
+def _job_followed(record: RestartRecord, snapshot: Snapshot) -> bool:
+    """Has a job been started or finished since, in a queue whose workers need not beat?"""
+    reading = snapshot.queues.get(record.queue)
+    if reading is None or isinstance(reading, Unknown) or reading.value.foreign is None:
+        return False
+    stats = reading.value.stats
+    return any(when is not None and when >= record.at for when in (stats.last_started_at, stats.last_finished_at))
 
 
 def budget_left(kind: ActionKind, queue: str, count: int, control: ControlFacts) -> int:

@@ -19,7 +19,10 @@ def read_time(value: Any) -> datetime | None:
     """A time in UTC; one without a zone is taken to be in UTC. None for no value. Raises Unreadable."""
     if value is None:
         return None
-    when = _read(value)
+    try:
+        when = _read(value)
+    except (OverflowError, OSError):
+        raise Unreadable("a time that no calendar has") from None
     if when < EARLIEST:
         raise Unreadable(f"a time before {EARLIEST.year}, when no job was queued")
     return when
@@ -31,7 +34,7 @@ def _read(value: Any) -> datetime:
     if isinstance(value, str):
         return _read_text(value.strip())
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return _read_number(float(value))
+        return _read_number(value)
     raise Unreadable(f"a value of type {type(value).__name__} is no time")
 
 
@@ -45,14 +48,14 @@ def _read_text(text: str) -> datetime:
         when = datetime.fromisoformat(plain).replace(microsecond=int((fraction or "0")[:6].ljust(6, "0")))
         offset = "+00:00" if zone in (None, "Z", "z", "UTC") else zone
         return datetime.fromisoformat(f"{when.isoformat()}{offset}").astimezone(UTC)
-    except (ValueError, OverflowError):
+    except ValueError:
         raise Unreadable("text that names no day or hour there is") from None
 
 
 def _read_number(value: float) -> datetime:
     try:
-        return datetime.fromtimestamp(value / 1000 if abs(value) > MILLISECONDS else value, UTC)
-    except (ValueError, OverflowError, OSError):
+        return datetime.fromtimestamp(value / 1000 if value > MILLISECONDS else value, UTC)
+    except ValueError:
         raise Unreadable("a number that is no time since 1970") from None
 
 
@@ -65,7 +68,7 @@ def time_like(sample: Any, when: datetime) -> Any:
     if isinstance(sample, str):
         return _text_like(sample.strip(), when)
     if isinstance(sample, int | float) and not isinstance(sample, bool):
-        seconds = when.timestamp() * (1000 if abs(sample) > MILLISECONDS else 1)
+        seconds = when.timestamp() * (1000 if sample > MILLISECONDS else 1)
         return round(seconds) if isinstance(sample, int) else seconds
     return when
 
