@@ -176,12 +176,7 @@ def _fill(server: Server, size: Size) -> None:
             [
                 {"$project": {"n": {"$range": ["$_id", {"$add": ["$_id", 1000]}]}}},
                 {"$unwind": "$n"},
-                {
-                    "$project": {
-                        "_id": {"$toString": {"$add": [10**18, "$n"]}},
-                        "left": {"$subtract": [size.documents, "$n"]},
-                    }
-                },
+                {"$project": {"_id": {"$toString": {"$add": [10**18, "$n"]}}, "left": left}},
                 {"$set": {"state": _state(size)}},
                 {"$set": {"late": {"$or": [{"$eq": ["$state", "running"]}, _last(size.pending - LATE, size.pending)]}}},
                 {"$set": {"at": {"$subtract": [time.time_ns() // 1000, {"$cond": ["$late", 4 * HOUR, 60_000_000]}]}}},
