@@ -169,6 +169,7 @@ async def _probe(server: Server) -> list[Entry]:
 def _fill(server: Server, size: Size) -> None:
     """Made by the server itself, of a seed for each thousand, before there is any index to be kept: the last ones wait,
     those before them run, the rest are finished."""
+    left = {"$subtract": [size.documents, "$n"]}
     with server.client(timeoutMS=None, w=1) as client:
         there = client[size.database]
         there["seeds"].insert_many([{"_id": n * 1000} for n in range(size.documents // 1000)])
@@ -176,12 +177,7 @@ def _fill(server: Server, size: Size) -> None:
             [
                 {"$project": {"n": {"$range": ["$_id", {"$add": ["$_id", 1000]}]}}},
                 {"$unwind": "$n"},
-                {
-                    "$project": {
-                        "_id": {"$toString": {"$add": [10**18, "$n"]}},
-                        "left": {"$subtract": [size.documents, "$n"]},
-                    }
-                },
+                {"$project": {"_id": {"$toString": {"$add": [10**18, "$n"]}}, "left": left}},
                 {"$set": {"state": _state(size)}},
                 {"$set": {"late": {"$or": [{"$eq": ["$state", "running"]}, _last(size.pending - LATE, size.pending)]}}},
                 {"$set": {"at": {"$subtract": [time.time_ns() // 1000, {"$cond": ["$late", 4 * HOUR, 60_000_000]}]}}},
