@@ -82,6 +82,33 @@ async def test_a_watch_that_falls_silent_is_begun_anew(standin: StandIn) -> None
         assert await platform.targets()
 
 
+async def test_a_server_that_falls_silent_and_then_begins_no_watch_is_away(
+    standin: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(platform_module, "STALE", 0.3)
+    name = await standin.deploy()
+    await standin.running(name)
+    standin.faults.bookmarks = 3600.0
+    async with standin.platform(name, quiet=0.2, timeout=0.3) as platform:
+        await target(platform, pod_up)
+        with standin.faults.rule("hang", verb="watch"):
+            await until(lambda: _unknown(platform), "the platform is unknown")
+        await until(lambda: _known(platform), "it is known again")
+
+
+@pytest.mark.parametrize("does", [400, 504])
+async def test_a_version_that_the_server_does_not_take_is_listed_anew(standin: StandIn, does: int) -> None:
+    name = await standin.deploy()
+    await standin.running(name)
+    async with standin.platform(name, quiet=0.2) as platform:
+        await target(platform, pod_up)
+        standin.faults.bookmarks = 3600.0
+        lists = standin.faults.seen["list", "pods"]
+        with standin.faults.rule(does, verb="watch", resource="pods", times=1):
+            await until(lambda: standin.faults.seen["list", "pods"] > lists, "it is listed anew")
+        await until(lambda: _known(platform), "it is known again")
+
+
 @pytest.mark.parametrize("does", [500, 503, 429, 502, "cut", "hang"])
 async def test_while_the_server_is_away_nothing_is_claimed_and_it_is_not_stormed(
     standin: StandIn, does: Any, monkeypatch: pytest.MonkeyPatch

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from pathlib import Path
 
 import pytest
+from authority import Authority
 from cluster_kit import Cluster, StandIn
 
+from gradewatch.cli.rights import Checked
+from gradewatch.config import PlatformSettings
 from gradewatch.errors import PlatformError
+from gradewatch.model import Right
+from gradewatch.platforms.kubernetes.access import InCluster, find_access
+from gradewatch.platforms.kubernetes.api import Api
 from gradewatch.platforms.kubernetes.rights import needs
 from gradewatch.platforms.kubernetes.workload import Place
 
@@ -53,46 +60,74 @@ async def test_where_it_cannot_be_asked(standin: StandIn) -> None:
             await platform.rights()
 
 
-async def doctor(standin: StandIn, folder: Path, *args: str) -> tuple[int, str]:
-    """The real command, by a kubeconfig."""
-    (folder / "kubeconfig").write_text(
-        json.dumps(
-            {
-                "apiVersion": "v1",
-                "kind": "Config",
-                "clusters": [{"name": "c", "cluster": {"server": standin.server.url}}],
-                "users": [{"name": "u", "user": {"token": "watch"}}],
-                "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u", "namespace": "default"}}],
-                "current-context": "x",
-            }
-        )
-    )
-    settings = '[platform]\nkind = "kubernetes"\ndeployment = "w"\nkubeconfig = "kubeconfig"\n'
-    (folder / "gradewatch.toml").write_text(settings)
+async def doctor(folder: Path, environ: dict[str, str], *args: str) -> tuple[int, str]:
+    """The real command, as it runs in a pod."""
     command = [sys.executable, "-m", "gradewatch", *args]
     pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*command, cwd=folder, stdout=pipe, stderr=asyncio.subprocess.STDOUT)
-    told, _ = await asyncio.wait_for(process.communicate(), 60)
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=folder, env={**os.environ, **environ}, stdout=pipe, stderr=asyncio.subprocess.STDOUT
+    )
+    told, _ = await process.communicate()
     return process.returncode or 0, told.decode()
 
 
-async def test_doctor_names_what_is_missing(standin: StandIn, tmp_path: Path) -> None:
-    await standin.deploy(name="w")
-    standin.faults.tokens |= {"watch", "admin"}
-    assert (await doctor(standin, tmp_path, "migrate"))[0] == 0
-    code, told = await doctor(standin, tmp_path, "doctor")
-    assert "All 15 rights that the watch needs are given." in told, told
-    standin.faults.denied |= {("delete", "pods"), ("create", "pods/eviction")}
-    code, told = await doctor(standin, tmp_path, "doctor")
-    assert code == 1
-    assert "missing right  delete pods" in told
-    assert "missing right  create pods/eviction" in told
-    assert "to restart a worker that hangs" in told
-    code, told = await doctor(standin, tmp_path, "doctor", "--json")
-    missing = [(r["verb"], r["resource"]) for r in json.loads(told)["rights"] if not r["allowed"]]
-    assert sorted(missing) == [("create", "pods/eviction"), ("delete", "pods")]
-    standin.faults.tokens.clear()
-    standin.faults.tokens.add("another")
-    code, told = await doctor(standin, tmp_path, "doctor")
-    assert "rights could not be checked: Kubernetes refused" in told
-    assert "The token or certificate is not accepted" in told
+async def test_doctor_names_what_is_missing(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    account = authority.service_account("watch")
+    standin = StandIn(tls=authority.serve())
+    await standin.start(lambda port: InCluster(account, "127.0.0.1", str(port)))
+    settings = f'[platform]\nkind = "kubernetes"\ndeployment = "w"\nservice_account = "{account}"\n'
+    (tmp_path / "gradewatch.toml").write_text(settings)
+    environ = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(standin.server.port)}
+    try:
+        _, told = await doctor(tmp_path, environ, "doctor")
+        assert "All 15 rights that the watch needs are given." in told, told
+        standin.faults.denied |= {("delete", "pods"), ("create", "pods/eviction")}
+        code, told = await doctor(tmp_path, environ, "doctor", "--json")
+        missing = [(r["verb"], r["resource"]) for r in json.loads(told)["rights"] if not r["allowed"]]
+        assert sorted(missing) == [("create", "pods/eviction"), ("delete", "pods")]
+        assert code != 0
+        standin.faults.tokens.add("another")
+        _, told = await doctor(tmp_path, environ, "doctor")
+        assert "rights could not be checked: Kubernetes refused" in told
+        assert "The token or certificate is not accepted" in told
+    finally:
+        await standin.clear()
+
+
+@pytest.mark.parametrize(
+    ("checked", "code", "words"),
+    [
+        (Checked(), 0, ""),
+        (Checked([Right("list", "pods", "namespace n", True, "to see")]), 0, "All 1 rights"),
+        (Checked([Right("list", "pods", "namespace n", False, "to see", "Add it.")]), 1, "missing right  list pods"),
+        (Checked(error="it is away"), 2, "rights could not be checked: it is away"),
+    ],
+)
+def test_what_doctor_says_of_them(checked: Checked, code: int, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    checked.echo()
+    said = capsys.readouterr().out
+    assert words in said
+    assert bool(said) == bool(words)
+    assert checked.exit_code(0) == code
+    assert checked.exit_code(1) == 1
+
+
+async def test_a_kubeconfig_is_read_token_and_all(standin: StandIn, tmp_path: Path) -> None:
+    standin.faults.tokens.add("from the file")
+    file = tmp_path / "kubeconfig"
+    parts = {
+        "clusters": [{"name": "c", "cluster": {"server": standin.server.url}}],
+        "users": [{"name": "u", "user": {"token": "from the file"}}],
+        "contexts": [
+            {"name": "x", "context": {"cluster": "c", "user": "u"}},
+            {"name": "y", "context": {"cluster": "c", "user": "u", "namespace": "exams"}},
+        ],
+    }
+    file.write_text(json.dumps({"apiVersion": "v1", "kind": "Config", "current-context": "x", **parts}))
+    access = find_access(PlatformSettings(context="y"), {"KUBECONFIG": str(file)})
+    assert (access.server, access.namespace) == (standin.server.url, "exams")
+    assert find_access(PlatformSettings(), {"KUBECONFIG": str(file)}).namespace == "default"
+    api = Api(access, timeout=5.0)
+    assert (await api.get("/api/v1/namespaces/default/pods"))["items"] == []
+    await api.close()

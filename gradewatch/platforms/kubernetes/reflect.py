@@ -22,6 +22,8 @@ log = structlog.get_logger(__name__)
 LONGEST_WATCH = 300  # seconds after which the server ends a watch by itself; half as much again, at random
 QUIET = 90.0  # seconds without an event or a bookmark, which comes every minute, after which a watch is begun anew
 FIRST_WAIT, MOST_WAIT = 0.1, 30.0  # seconds before a try again; it doubles, less a random part
+BAD_VERSION = (400, 504)  # not one at all; or larger than any the server knows, as after a restore of its database
+PATIENCE = 6  # failures in a row after which a version is not believed any more
 HEALTHY = 5.0  # seconds a watch must last to count as one that works
 
 
@@ -82,14 +84,9 @@ class Reflector:
                 await self._wait()
             except ApiError as error:
                 self._down(error)
-                if error.status:
-                    version = self.listed_version(error, version)
+                if error.status in BAD_VERSION or self._tries > PATIENCE:
+                    version = ""
                 await self._wait(error.retry_after)
-
-    @staticmethod
-    def listed_version(error: ApiError, version: str) -> str:
-        """Where to go on after the server answered with an error: a client's fault (400) means a bad version."""
-        return "" if error.status == 400 else version
 
     async def _list(self) -> str:
         kept: list[Any] = []
@@ -116,9 +113,10 @@ class Reflector:
             "resourceVersion": version,
             "timeoutSeconds": str(seconds),
         }
-        began = time.monotonic()
+        began, opened = time.monotonic(), False
         try:
             async with self._api.stream(self._path, params, self._quiet) as events:
+                opened = True
                 self._up()
                 async for event in events:
                     version = self._take(event) or version
@@ -126,21 +124,19 @@ class Reflector:
                         self._tries = 0
         except TimeoutError:
             log.debug("nothing heard on a watch; beginning it anew", path=self._path, seconds=self._quiet)
+            if not opened:
+                self._down(ApiError(f"Kubernetes did not begin the watch of {self._path}"))
         except Gone:
             raise
         except ApiError as error:
             if error.status:
                 raise
-            self._down(error)
-            self._version_kept(error)
+            self._down(error)  # it goes on from the last version seen
         if time.monotonic() - began < HEALTHY:
             await self._wait()  # a server that ends each watch at once must not be asked in a storm
         else:
             self._tries = 0
         return version
-
-    def _version_kept(self, error: ApiError) -> None:
-        log.info("a watch broke; going on from the last version", path=self._path, error=str(error))
 
     def _take(self, event: Json) -> str:
         """Pass on one event; returns its version. Raises Gone, ApiError."""
