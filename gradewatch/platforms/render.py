@@ -44,7 +44,8 @@ class _Service:
 
 
 class RenderPlatform:
-    """`services` are ids (srv-…), as they stand in the dashboard's address and in RENDER_SERVICE_ID of the service."""
+    """`services` are ids (srv-…), as they stand in the dashboard's address and in RENDER_SERVICE_ID of the service.
+    `age` is Unseen's."""
 
     kind = "render"
 
@@ -56,9 +57,10 @@ class RenderPlatform:
         key: str,
         base: str = API,
         timeout: float = 5.0,
+        age: float = 0.0,
         mono: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._services = {service: _Service(Unseen(service, queues, mono=mono)) for service in services}
+        self._services = {service: _Service(Unseen(service, queues, age=age, mono=mono)) for service in services}
         self._base, self._timeout, self._mono = base.rstrip("/"), timeout, mono
         self._headers = {"Authorization": f"Bearer {key}", "Accept": "application/json"}
 
