@@ -90,8 +90,7 @@ class RenderPlatform:
 
     async def _target(self, name: str, service: _Service) -> Target:
         if service.facts is None or self._mono() - service.at >= REFRESH:
-            service.facts = None  # what cannot be read anew is not believed any longer
-            service.facts = await self._look(name)
+            service.facts = await self._look(name)  # where it fails, `at` stays: what was read is not believed again
             service.at = self._mono()
         return _target(service.unseen, service.facts)
 
