@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from gradewatch.config import Settings
 from gradewatch.ports import WorkerControl
 
-Make = Callable[[Settings, tuple[str, ...], Mapping[str, str]], WorkerControl]
+Make = Callable[[Settings, tuple[str, ...], Mapping[str, str], float], WorkerControl]
+LONG = 3600.0  # seconds: what a place is believed to have run already in a single cycle, which cannot wait to see
 ANY = ("gradewatch-worker",)  # the target of a platform that needs no name for it
 
 
-def _supervisor(settings: Settings, queues: tuple[str, ...], environ: Mapping[str, str]) -> WorkerControl:
+def _supervisor(settings: Settings, queues: tuple[str, ...], environ: Mapping[str, str], age: float) -> WorkerControl:
     from gradewatch.platforms.supervisor import SupervisorPlatform
 
     platform = settings.platform
@@ -25,7 +26,7 @@ def _supervisor(settings: Settings, queues: tuple[str, ...], environ: Mapping[st
     )
 
 
-def _systemd(settings: Settings, queues: tuple[str, ...], environ: Mapping[str, str]) -> WorkerControl:
+def _systemd(settings: Settings, queues: tuple[str, ...], environ: Mapping[str, str], age: float) -> WorkerControl:
     from gradewatch.platforms.systemd import SystemdPlatform
 
     platform = settings.platform
@@ -34,7 +35,7 @@ def _systemd(settings: Settings, queues: tuple[str, ...], environ: Mapping[str, 
     )
 
 
-def _render(settings: Settings, queues: tuple[str, ...], environ: Mapping[str, str]) -> WorkerControl:
+def _render(settings: Settings, queues: tuple[str, ...], environ: Mapping[str, str], age: float) -> WorkerControl:
     from gradewatch.platforms.render import API, RenderPlatform
 
     platform = settings.platform
@@ -42,7 +43,7 @@ def _render(settings: Settings, queues: tuple[str, ...], environ: Mapping[str, s
     return RenderPlatform(platform.targets, queues=queues, key=key, base=platform.url or API, timeout=platform.timeout)
 
 
-def _command(settings: Settings, queues: tuple[str, ...], environ: Mapping[str, str]) -> WorkerControl:
+def _command(settings: Settings, queues: tuple[str, ...], environ: Mapping[str, str], age: float) -> WorkerControl:
     from gradewatch.platforms.command import CommandPlatform
 
     platform = settings.platform
@@ -55,16 +56,17 @@ def _command(settings: Settings, queues: tuple[str, ...], environ: Mapping[str, 
         passed=platform.env,
         timeout=platform.timeout,
         restart_timeout=platform.restart_timeout,
+        age=age,
     )
 
 
-def _webhook(settings: Settings, queues: tuple[str, ...], environ: Mapping[str, str]) -> WorkerControl:
+def _webhook(settings: Settings, queues: tuple[str, ...], environ: Mapping[str, str], age: float) -> WorkerControl:
     from gradewatch.platforms.webhook import WebhookPlatform
 
     platform = settings.platform
     secret = environ.get("GRADEWATCH_WEBHOOK_SECRET", "").strip()
     return WebhookPlatform(
-        platform.url, platform.targets or ANY, queues=queues, secret=secret, timeout=platform.restart_timeout
+        platform.url, platform.targets or ANY, queues=queues, secret=secret, timeout=platform.restart_timeout, age=age
     )
 
 
@@ -77,7 +79,8 @@ OTHERS: Mapping[str, Make] = {
 }
 
 
-def other_platform(settings: Settings, environ: Mapping[str, str]) -> WorkerControl:
+def other_platform(settings: Settings, environ: Mapping[str, str], *, single: bool = False) -> WorkerControl:
     """The platform of one of the kinds in OTHERS. Its workers serve `platform.queues`, else all that are claimed."""
     claimed = tuple(name for name, queue in settings.queues.items() if not queue.paused)
-    return OTHERS[settings.platform.kind](settings, settings.platform.queues or claimed, environ)
+    make = OTHERS[settings.platform.kind]
+    return make(settings, settings.platform.queues or claimed, environ, LONG if single else 0.0)

@@ -22,7 +22,7 @@ def make_platform(settings: Settings, environ: Mapping[str, str], *, single: boo
     if kind in ("process", "none"):
         return NoPlatform()
     if kind in OTHERS:
-        return other_platform(settings, environ)
+        return other_platform(settings, environ, single=single)
     if kind == "kubernetes":
         from gradewatch.platforms.kubernetes import KubernetesPlatform
 

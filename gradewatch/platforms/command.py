@@ -21,7 +21,7 @@ WORDS = {"running", "wanted", "running_seconds", "incarnation", "pid", "exit_cod
 
 class CommandPlatform:
     """`restart` and `status` are argvs, in which {target} stands for the target's name. `passed` names variables that
-    they are given beyond what is harmless."""
+    they are given beyond what is harmless. `age` is Unseen's."""
 
     kind = "command"
 
@@ -36,11 +36,12 @@ class CommandPlatform:
         passed: Collection[str] = (),
         timeout: float = 5.0,
         restart_timeout: float = 12.0,
+        age: float = 0.0,
     ) -> None:
         self._names, self._restart, self._status = tuple(names), tuple(restart), tuple(status)
         self._env = environment(environ, passed)
         self._look, self._timeout = min(timeout, LOOK), restart_timeout
-        self._unseen = {name: Unseen(name, queues) for name in names}
+        self._unseen = {name: Unseen(name, queues, age=age) for name in names}
         self._ledger = Ledger(queues)
 
     async def targets(self) -> Sequence[Target]:

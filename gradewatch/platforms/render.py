@@ -44,7 +44,8 @@ class _Service:
 
 
 class RenderPlatform:
-    """`services` are ids (srv-…), as they stand in the dashboard's address and in RENDER_SERVICE_ID of the service."""
+    """`services` are ids (srv-…), as they stand in the dashboard's address and in RENDER_SERVICE_ID of the service.
+    `age` is Unseen's."""
 
     kind = "render"
 
@@ -56,9 +57,10 @@ class RenderPlatform:
         key: str,
         base: str = API,
         timeout: float = 5.0,
+        age: float = 0.0,
         mono: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._services = {service: _Service(Unseen(service, queues, mono=mono)) for service in services}
+        self._services = {service: _Service(Unseen(service, queues, age=age, mono=mono)) for service in services}
         self._base, self._timeout, self._mono = base.rstrip("/"), timeout, mono
         self._headers = {"Authorization": f"Bearer {key}", "Accept": "application/json"}
 
@@ -88,8 +90,7 @@ class RenderPlatform:
 
     async def _target(self, name: str, service: _Service) -> Target:
         if service.facts is None or self._mono() - service.at >= REFRESH:
-            service.facts = None  # what cannot be read anew is not believed any longer
-            service.facts = await self._look(name)
+            service.facts = await self._look(name)  # where it fails, `at` stays: what was read is not believed again
             service.at = self._mono()
         return _target(service.unseen, service.facts)
 

@@ -22,10 +22,14 @@ class Seen:
 class Unseen:
     """Its incarnation is this watch's own name for the time since then: it guards a restart, and no session has it."""
 
-    def __init__(self, name: str, queues: tuple[str, ...], *, mono: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, name: str, queues: tuple[str, ...], *, age: float = 0.0, mono: Callable[[], float] = time.monotonic
+    ) -> None:
+        """`age`: seconds that it is believed to have run already. A watch that stays believes nothing; one of a single
+        cycle cannot wait to see."""
         self._name, self._queues, self._mono = name, queues, mono
-        self._since, self._lived, self._lives = mono(), 0.0, 0
-        self._state = (False, "")
+        self._since, self._lived, self._lives = mono() - age, 0.0, 0
+        self._state: tuple[bool, str] | None = None
         self.incarnation = self._new()
 
     def _new(self) -> str:
@@ -39,11 +43,14 @@ class Unseen:
     def look(self, running: bool, incarnation: str = "") -> Seen:
         """What a look that told only so much adds to what was known."""
         now = self._mono()
-        if (running, incarnation) != self._state:
-            if running or incarnation != self._state[1]:
+        before, self._state = self._state, (running, incarnation)
+        if before is None and running:
+            self._lives = 1
+        elif before != self._state:
+            if running or before is None or incarnation != before[1]:
                 self._lives += 1
-            self._lived = now - self._since if self._state[0] else 0.0
-            self._since, self._state = now, (running, incarnation)
+            self._lived = now - self._since if before and before[0] else 0.0
+            self._since = now
         return Seen(incarnation or f"{self._name}#{self._lives}", now - self._since, self._lived)
 
     def target(self) -> Target:

@@ -30,16 +30,23 @@ def signed(secret: str, timestamp: str, body: bytes) -> str:
 
 
 class WebhookPlatform:
-    """`timeout` seconds are for all tries of one restart together."""
+    """`timeout` seconds are for all tries of one restart together. `age` is Unseen's."""
 
     kind = "webhook"
 
     def __init__(
-        self, url: str, names: Sequence[str], *, queues: tuple[str, ...], secret: str, timeout: float = 12.0
+        self,
+        url: str,
+        names: Sequence[str],
+        *,
+        queues: tuple[str, ...],
+        secret: str,
+        timeout: float = 12.0,
+        age: float = 0.0,
     ) -> None:
         self._url, self._secret, self._timeout = url, secret, timeout
         self._queue = queues[0] if queues else ""
-        self._unseen = {name: Unseen(name, queues) for name in names}
+        self._unseen = {name: Unseen(name, queues, age=age) for name in names}
 
     async def targets(self) -> Sequence[Target]:
         """Nothing is asked: nobody there tells whether a worker runs."""

@@ -48,3 +48,14 @@ async def test_workers_serve_what_is_claimed_or_what_is_said(tmp_path: Path):
     lines += '\ntargets = ["a"]\nqueues = ["resting"]'
     [target] = await made(tmp_path, "command", lines, {}).targets()
     assert (target.name, target.queues) == ("a", ("resting",))
+
+
+@pytest.mark.parametrize("lines", ["", 'status = ["/bin/true"]'])
+async def test_a_single_cycle_need_not_have_seen_it_run(tmp_path: Path, lines: str):
+    """`watch --once` acts in its one cycle: its caller is the second pair of eyes."""
+    (tmp_path / "gradewatch.toml").write_text(f'[platform]\nkind = "command"\nrestart = ["/bin/true"]\n{lines}\n')
+    settings = load(environ={}, cwd=tmp_path).require()
+    [once] = await make_platform(settings, {}, single=True).targets()
+    [staying] = await make_platform(settings, {}).targets()
+    assert once.running_seconds > 600
+    assert staying.running_seconds < 60
