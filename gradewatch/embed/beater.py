@@ -76,6 +76,7 @@ class Beater:
 
     def hurry(self) -> None:
         """Begin now, whatever the delay."""
+        self._delay = 0.0
         self._go.set()
 
     @property

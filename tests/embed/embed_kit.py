@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 EXAM = Path(__file__).parents[2] / "examples" / "exam"
 TYPED = tuple(sorted(EXAM.glob("papers/*.pdf")))[:10]
-DEADLINE = 40.0
+DEADLINE = 60.0
 
 SETTINGS: Mapping[str, str] = {
     "STORE__TIMEOUT": "2s",

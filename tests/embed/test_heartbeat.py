@@ -21,6 +21,7 @@ from embed_kit import SETTINGS, Place, free_port, until
 from structlog.testing import capture_logs
 
 import gradewatch
+from gradewatch.config import load
 from gradewatch.errors import ConfigError
 from gradewatch.model import Session
 
@@ -203,6 +204,11 @@ async def test_wrong_settings_are_told_at_the_first_call(place: Place, monkeypat
     monkeypatch.setenv("GRADEWATCH_TIMEOUTS__HEARTBEAT", "soon")
     with pytest.raises(ConfigError, match=r"timeouts\.heartbeat"):
         gradewatch.heartbeat("misconfigured")
+
+
+def test_the_watchs_url_is_no_misspelt_setting(place: Place) -> None:
+    loaded = load(environ={"GRADEWATCH_WATCH_URL": "http://watch:9464"}, cwd=place.folder)
+    assert (loaded.errors, loaded.warnings) == ((), ())
 
 
 async def test_to_a_watch_by_http(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -122,6 +124,32 @@ async def test_preloaded_and_forked_it_has_no_thread_of_its_parent(place: Place)
     await server.serves("/livez")
     answers = await from_each(server, "/readyz")
     assert [code for code, _ in answers.values()] == [200, 200]
+
+
+FORKS = """
+import os
+from apps.flasky import app
+assert app.test_client().get("/readyz").status_code == 200
+if child := os.fork():
+    _, ended = os.waitpid(child, 0)
+    print(app.test_client().get("/readyz").status_code, os.waitstatus_to_exitcode(ended))
+else:
+    os._exit(0 if app.test_client().get("/readyz").status_code == 200 else 1)
+"""
+
+
+async def test_a_process_that_was_asked_before_it_forked_leaves_its_child_nothing(place: Place) -> None:
+    """The child has none of its parent's threads: a loop taken over from it would never answer."""
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-c", FORKS],
+        cwd=place.folder,
+        env=place.environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.split() == ["200", "0"], done.stderr
 
 
 async def test_the_same_on_postgresql(place_on_postgres: Place) -> None:
