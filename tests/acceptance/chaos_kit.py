@@ -307,9 +307,7 @@ class Scene:
         return [(e.action, e.outcome.value, e.subject) for e in await self.audit()]
 
 
-async def until(
-    look: Callable[[], T | Awaitable[T]], what: str, *, within: float = DEADLINE, every: float = LOOK
-) -> T:
+async def until(look: Callable[[], T | Awaitable[T]], what: str, *, within: float = DEADLINE, every: float = LOOK) -> T:
     """What `look` gives as soon as it is true."""
     deadline = time.monotonic() + within
     while True:

@@ -135,7 +135,9 @@ async def test_no_name_can_leave_the_block_that_carries_it(store: Any, watch: Wa
 async def test_its_files_are_kept_for_good_under_a_name_that_changes_with_them(watch: Watch) -> None:
     page = await html_of(watch.url + "/")
     paths = sorted({v for _, n, v in page.attributes if n in ("src", "href") and v.startswith("page/")})
-    assert {path.rsplit("/", 1)[1] for path in paths} == {f.name for f in STATIC.iterdir() if f.suffix in (".js", ".svg")}
+    assert {path.rsplit("/", 1)[1] for path in paths} == {
+        f.name for f in STATIC.iterdir() if f.suffix in (".js", ".svg")
+    }
     for path in paths:
         status, headers, body = await get(f"{watch.url}/{path}")
         assert status == 200
