@@ -48,6 +48,7 @@ def read_rubric(path: Path) -> Rubric:
     try:
         return Rubric.parse(path.read_bytes())
     except OSError as error:
-        raise RubricError([f"rubric {path}: {error.strerror or error}"]) from error
+        why = "there is no such file" if isinstance(error, FileNotFoundError) else error.strerror or str(error)
+        raise RubricError([f"rubric {path}: {why}"]) from error
     except RubricError as error:
         raise RubricError([f"rubric {path}: {problem}" for problem in error.problems]) from error

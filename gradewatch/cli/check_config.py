@@ -70,9 +70,10 @@ def _echo(loaded: Loaded, shown: Mapping[str, Any]) -> None:
     if loaded.errors or loaded.warnings:
         click.echo()
     click.echo(f"Sources: {', '.join(loaded.sources) or 'none, these are the defaults'}")
-    click.echo("Settings (durations in seconds, sizes in bytes):")
-    for key, value in _flat(shown):
-        click.echo(f"  {key} = {value}")
+    if not loaded.errors:  # else what they amount to is not what is meant, and would push the errors off the screen
+        click.echo("Settings (durations in seconds, sizes in bytes):")
+        for key, value in _flat(shown):
+            click.echo(f"  {key} = {value}")
     click.echo()
     if loaded.errors:
         click.secho(f"{counted(len(loaded.errors), 'error')}: gradewatch does not start with these settings.", fg="red")

@@ -46,6 +46,12 @@ class RootGroup(LazyGroup):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except click.NoSuchOption as error:
+            own = any(error.option_name in param.opts for param in self.params)
+            if error.ctx is None or not own:
+                raise
+            usage = f"{ctx.info_name} {error.option_name} … {error.ctx.info_name}"
+            raise click.UsageError(f"{error.option_name} goes before the command: {usage}", error.ctx) from error
         except GradewatchError as error:
             raise failure_of(error) from error
         except KeyboardInterrupt:

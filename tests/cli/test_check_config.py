@@ -21,6 +21,7 @@ def test_everything_that_is_wrong_at_once(place: Place, monkeypatch: pytest.Monk
     assert result.stdout.count("warning: ") == 1
     assert "did you mean" in result.stdout
     assert "3 errors: gradewatch does not start" in result.stdout
+    assert "retention.audit" not in result.stdout, "nothing pushes the errors off the screen"
     told = place.json("check-config", code=2)
     assert (told["ok"], len(told["errors"]), len(told["warnings"])) == (False, 3, 1)
 

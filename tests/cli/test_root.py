@@ -33,6 +33,25 @@ def test_a_mistyped_command_is_recognised(place: Place, typed: list[str], meant:
     assert f"Did you mean '{meant}'?" in place.run(*typed, code=2).stderr
 
 
+def test_an_option_of_gradewatch_itself_is_shown_its_place(place: Place) -> None:
+    told = place.run("check-config", "--config", "x.toml", code=2).stderr
+    assert "--config goes before the command" in told
+    assert "--config … check-config" in told
+    assert "goes before" not in place.run("check-config", "--colour", code=2).stderr
+
+
+def test_every_command_that_ends_can_answer_a_program() -> None:
+    def without(group: click.Group, ctx: click.Context) -> list[str]:
+        commands = [command for name in group.list_commands(ctx) if (command := group.get_command(ctx, name))]
+        found = [c.name or "" for c in commands if not any("--json" in param.opts for param in c.params)]
+        groups = [command for command in commands if isinstance(command, click.Group)]
+        return [name for name in found if name not in {group.name for group in groups}] + [
+            name for inner in groups for name in without(inner, ctx)
+        ]
+
+    assert without(root, click.Context(root)) == ["run", "worker"]
+
+
 def test_every_problem_of_the_settings_is_told_at_once(place: Place) -> None:
     (place.folder / "gradewatch.toml").write_text('[http]\nport = "x"\n[wach]\ninterval = 1\n')
     told = place.run("jobs", "list", code=2).stderr
