@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 from builders import NOW, ago, session
-from mapped import PROGRESS, TASKS, read, repair, running, task
+from mapped import JOBS, PROGRESS, TASKS, read, repair, running, task
 from world import control, restart
 
 from gradewatch.model import Credit, Pause, Source
 from gradewatch.stores.mapping import liveness, shifting, twice
 from gradewatch.stores.postgres.columns import may_be
+from gradewatch.stores.postgres.guard import guard_text
 
 HOUR = timedelta(hours=1)
 
@@ -197,6 +198,16 @@ def test_times_are_told_in_the_other_clock() -> None:
     assert told.credits == (Credit("pause", ago(9) + HOUR, ago(1) + HOUR),)
     assert shifting.control(facts, timedelta()) is facts
     assert shifting.control(control(), HOUR).pause is None
+
+
+# ---------------------------------------------------------------- the guard
+
+
+def test_the_guards_text_names_the_table_and_quotes_what_the_settings_say() -> None:
+    text = guard_text(replace(TASKS, table='public."; DROP', words=replace(TASKS.words, pending=("it's", "b"))))
+    assert 'ON "public"."""; DROP"' in text
+    assert "ARRAY['it''s', 'b']::text[]" in text
+    assert "ARRAY[]::text[]" in guard_text(JOBS)
 
 
 # ---------------------------------------------------------------- ids

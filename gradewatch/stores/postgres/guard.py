@@ -43,8 +43,10 @@ BEGIN
     RETURN NEW;
   END IF;
   IF (OLD.{state}::text = ANY ({pending}) AND NEW.{state}::text = ANY ({running}))
-     OR NEW.{state}::text = ANY ({pending}) AND OLD.{state}::text <> ALL ({pending}) THEN
-    DELETE FROM gradewatch_guard.held WHERE tab = {name} AND held.id = OLD.{id}::text; -- claimed, or queued again
+     OR (NEW.{state}::text = ANY ({pending}) AND OLD.{state}::text <> ALL ({pending}))
+     OR NEW.{state}::text = ANY ({cancelled}) THEN
+    -- Claimed, queued again, or taken out by a person.
+    DELETE FROM gradewatch_guard.held WHERE tab = {name} AND held.id = OLD.{id}::text;
     RETURN NEW;
   END IF;
   RAISE EXCEPTION 'job % was taken back by gradewatch at %: this write comes too late', OLD.{id}, since
@@ -72,6 +74,7 @@ def guard_text(settings: ForeignSettings) -> str:
             state=sql.Identifier(fields.state),
             pending=_listed(words.pending),
             running=_listed(words.running),
+            cancelled=_listed(words.cancelled),
             acting=sql.Literal(ACTING),
             header=sql.Literal(HEADER),
         )
