@@ -10,7 +10,20 @@ from gradewatch.board import Board
 from gradewatch.config import Settings
 from gradewatch.errors import StoreError
 from gradewatch.http import wire
-from gradewatch.model import CycleReport, Job, JobRef, JobState, Known, Outcome, QueueFacts, Unknown, Verdict, rescues
+from gradewatch.model import (
+    CycleReport,
+    Job,
+    JobRef,
+    JobState,
+    Known,
+    Outcome,
+    QueueFacts,
+    Severity,
+    Source,
+    Unknown,
+    Verdict,
+    rescues,
+)
 
 NEWEST = 5  # jobs shown
 MAX_WORKERS = 100  # workers listed, those in trouble first
@@ -71,11 +84,24 @@ def trouble(report: CycleReport | None, age: float, settings: Settings) -> str:
         if isinstance(reading, Unknown):
             return f"the {name} could not be read: {reading.reason}"
     live = [verdict for verdict in report.diagnosis.verdicts if verdict.verdict in LIVE]
-    if all(rescues(verdict.session.queues) for verdict in live):
+    if all(rescues(verdict.session.queues) for verdict in live) and not _presumed(report, settings):
         causes = [finding.summary for finding in report.diagnosis.findings if finding.code.value.startswith("worker_")]
         cause = causes[0] if causes else "no live worker; start one with `gradewatch worker`"
         return f"{cause}; a rescue worker runs its jobs meanwhile" if live else cause
     return ""
+
+
+def _presumed(report: CycleReport, settings: Settings) -> bool:
+    """Is there a queue of another application whose worker opens no session, and whose jobs go on all the same? It has
+    taken jobs before, and nothing is found against it."""
+    beating = {q for v in report.diagnosis.verdicts if v.session.source is Source.BEATS for q in v.session.queues}
+    accused = {f.queue for f in report.diagnosis.findings if f.severity is Severity.CRITICAL}
+    store = report.snapshot.store
+    ever = store.value.session_ever if isinstance(store, Known) else {}
+    return any(
+        queue.foreign is not None and name not in beating | accused and ever.get(name, False)
+        for name, queue in settings.queues.items()
+    )
 
 
 def stale_after(settings: Settings) -> float:

@@ -14,16 +14,19 @@ from faulty_store import Faulty
 from served import Client, started
 
 from gradewatch.board import Board
-from gradewatch.config import Settings
+from gradewatch.config import QueueSettings, Settings
+from gradewatch.config.foreign import PRESETS
 from gradewatch.errors import AccessDenied, SchemaMismatch, StoreUnavailable
 from gradewatch.http import make_app
 from gradewatch.http.openapi import DOCUMENT
+from gradewatch.http.status import trouble
 from gradewatch.http.verdict import STUCK_AFTER
 from gradewatch.http.wire import MAX_FINDINGS, encode, plain
 from gradewatch.metrics.watch import WatchMetrics
 from gradewatch.model import (
     Claimed,
     Code,
+    Diagnosis,
     Finish,
     FinishKind,
     JobError,
@@ -31,6 +34,7 @@ from gradewatch.model import (
     Known,
     PaperResult,
     QueueFacts,
+    Severity,
     StoreFacts,
     Unknown,
     Verdict,
@@ -436,3 +440,21 @@ async def test_metrics_never_touch_the_store(store: Any, settings: Settings) -> 
         assert (await client.get("/metrics")).status == 200
         assert (await client.get("/livez")).status == 200
         assert not faulty.calls
+
+
+# ---------------------------------------------------------------- queues of other applications
+
+
+@pytest.mark.parametrize(("ever", "code", "speaks"), [(True, None, True), (False, None, False), (True, "gone", False)])
+def test_a_queue_of_another_application_counts_as_worked_on_while_nothing_speaks_against_it(
+    ever: bool, code: str | None, speaks: bool
+) -> None:
+    mapped = QueueSettings("default", foreign=PRESETS["supabase-jobs"].settings)
+    seen = replace(
+        idle().snapshot, store=Known(StoreFacts("postgres", ago(0), 0.0, session_ever={"default": ever}), 1.0)
+    )
+    findings = (finding(Code.WORKER_NOT_RUNNING, severity=Severity.CRITICAL, queue="default"),) if code else ()
+    said = trouble(
+        replace(idle(), snapshot=seen, diagnosis=Diagnosis((), findings)), 0.0, Settings(queues={"default": mapped})
+    )
+    assert (said == "") is speaks
