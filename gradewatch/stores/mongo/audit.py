@@ -60,6 +60,7 @@ async def begin(data: Database, session: Any, lines: Sequence[Line], at: int) ->
     if session is None and lines:
         begun = {"outcome": BEGUN}
         made = [line.document(at) | (begun if line.outcome is Outcome.APPLIED else {}) for line in lines]
+        await data.begun.insert_many([{"_id": line.number, "at": at} for line in lines])
         await data.audit.insert_many(made)
 
 
@@ -76,6 +77,7 @@ async def conclude(data: Database, session: Any, lines: Sequence[Line], at: int)
         if line.outcome is not Outcome.APPLIED:
             told = {"outcome": line.outcome.value, "message": encode.said(line.message)}
             await data.audit.update_one({"_id": line.number, "outcome": BEGUN}, {"$set": told})
+    await data.begun.delete_many({"_id": {"$in": [line.number for line in lines]}})
 
 
 async def settle_begun(data: Database) -> None:
@@ -83,13 +85,16 @@ async def settle_begun(data: Database) -> None:
     if await data.replicated():
         return
     long_ago = await data.now() - SETTLED_AFTER
-    begun = await listed(data.audit.find({"outcome": BEGUN, "at": {"$lt": long_ago}}).limit(SETTLED))
-    for entry in begun:
+    begun = await listed(data.begun.find({"at": {"$lt": long_ago}}).limit(SETTLED))
+    numbers = [row["_id"] for row in begun]
+    for entry in await listed(data.audit.find({"_id": {"$in": numbers}, "outcome": BEGUN})) if numbers else ():
         done = await data.jobs.find_one({"_id": entry["subject"], "write": entry.get("mark")}, {"_id": 1})
         told: Document = {"outcome": (Outcome.FAILED if done is None else Outcome.APPLIED).value}
         if done is None:
             told["message"] = with_detail(entry["message"], _UNKNOWN)
         await data.audit.update_one({"_id": entry["_id"], "outcome": BEGUN}, {"$set": told})
+    if numbers:
+        await data.begun.delete_many({"_id": {"$in": numbers}})
 
 
 async def record(data: Database, action: Action, outcome: Outcome, sweep: str, by: str, detail: str) -> int:

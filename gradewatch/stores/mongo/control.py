@@ -58,7 +58,8 @@ def _credits(kept: list[Document], pauses: list[Document], now: int) -> tuple[Cr
 
 
 async def _restarts(data: Database, now: int) -> list[Document]:
-    query = {"action": "restart", "at": {"$gt": now - DAY}, "outcome": {"$in": [Outcome.APPLIED, Outcome.FAILED]}}
+    outcome = {"$in": [Outcome.APPLIED.value, Outcome.FAILED.value]}
+    query = {"spends": True, "action": "restart", "outcome": outcome, "at": {"$gt": now - DAY}}
     return await listed(data.audit.find(query).sort([("at", -1), ("_id", -1)]).limit(MOST_RESTARTS))
 
 

@@ -123,8 +123,7 @@ class PaperBucket:
         old = {"metadata.put_at": {"$lt": await data.now() - GRACE}}
         page = await listed(files.find({"_id": {"$gt": after}}, {"metadata": 1}).sort("_id", 1).limit(LOOKED_AT))
         hashes = [row["metadata"]["sha256"] for row in page]
-        jobs = await listed(data.jobs.find({"papers": {"$in": hashes}}, {"papers": 1}))
-        needed = {sha for job in jobs for sha in job["papers"]}
+        needed = set(await data.paper_refs.distinct("sha256", {"sha256": {"$in": hashes}}))
         for row in page:
             if row["metadata"]["sha256"] not in needed:
                 await self._remove(row["_id"], old)

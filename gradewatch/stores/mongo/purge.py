@@ -41,7 +41,8 @@ async def purge(data: Database, what: str, age: float, most: int) -> int:
         if what == "jobs":
             left = await listed(data.jobs.find({"_id": {"$in": ids}}, {"_id": 1}, session=session))
             gone = set(ids) - {row["_id"] for row in left}
-            await data.papers.delete_many({"job": {"$in": sorted(gone)}}, session=session)
+            for belongings in (data.papers, data.keys, data.paper_refs):
+                await belongings.delete_many({"job": {"$in": sorted(gone)}}, session=session)
         return int(done.deleted_count)
 
     return await data.transact(work) if ids else 0

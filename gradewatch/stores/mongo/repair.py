@@ -22,7 +22,7 @@ _REPAIRABLE = {
     ActionKind.FAIL: (JobState.PENDING, JobState.RUNNING),
     ActionKind.REQUEUE: (JobState.RUNNING,),
 }
-_LOOKED_AT = {"payload": 0, "key": 0, "papers": 0}
+_LOOKED_AT = {"payload": 0, "key": 0}
 
 
 async def repair(data: Database, actions: Sequence[Action], sweep: str, by: str) -> list[Result]:

@@ -28,7 +28,7 @@ _STATES = {state.value: state for state in JobState}
 
 # What a job's document holds beyond what the audit trail keeps of it. A payload never changes and stays on its job:
 # copying it would only spread what may be personal data.
-UNAUDITED = ("payload", "key", "papers", "waited", "write")
+UNAUDITED = ("payload", "key", "waited", "write")
 _REF = "queue kind state token attempt max_attempts lost session_id run_at started_at waited"
 REF = dict.fromkeys(_REF.split(), 1)
 BEGUN = "begun"  # the outcome of an entry that was written before the change it tells of, and is not settled yet

@@ -38,9 +38,9 @@ class Index:
 
 _PENDING, _RUNNING = {"state": "pending"}, {"state": "running"}
 # Each state's questions are answered by an index over that state alone. The state is in its keys all the same: MongoDB
-# would read every document to see that it has the state which its index promises.
+# would read every document to see that it has the state which its index promises. They are few: in a transaction
+# MongoDB reads the list of all of a collection's indexes anew with each of them that it updates, for each document.
 INDEXES = (
-    Index("jobs", "jobs_key", {"queue": 1, "key": 1}, {"key": {"$exists": True}}, unique=True),
     Index(
         "jobs",
         "jobs_claim",
@@ -56,7 +56,10 @@ INDEXES = (
         _RUNNING,
     ),
     Index("jobs", "jobs_listing", {"queue": 1, "state": 1, "_id": -1}),
-    Index("jobs", "jobs_papers", {"papers": 1}, {"papers": {"$exists": True}}),
+    Index("keys", "keys_key", {"queue": 1, "key": 1}, unique=True),
+    Index("keys", "keys_job", {"job": 1}),
+    Index("paper_refs", "paper_refs_sha256", {"sha256": 1}),
+    Index("paper_refs", "paper_refs_job", {"job": 1}),
     Index("papers", "papers_job", {"job": 1, "idx": 1}, unique=True),
     Index("sessions", "sessions_ended", {"ended_at": 1}),
     Index("deltas", "deltas_queue", {"queue": 1, "_id": 1}),
@@ -64,10 +67,8 @@ INDEXES = (
     Index("audit", "audit_subject", {"subject": 1, "_id": 1}),
     Index("audit", "audit_noted", {"queue": 1, "subject": 1, "_id": 1}, {"noted": True}),
     Index("audit", "audit_noted_at", {"queue": 1, "at": 1}, {"noted": True}),
-    Index("audit", "audit_restarts", {"at": 1}, {"action": "restart"}),
     # What spends a budget: applied repairs that a watch decided on. A person's own act spends none.
     Index("audit", "audit_spent", {"spends": 1, "action": 1, "outcome": 1, "at": 1, "queue": 1}, {"spends": True}),
-    Index("audit", "audit_begun", {"outcome": 1, "at": 1}, {"outcome": "begun"}),
     Index("pages", "pages_age", {"at": 1}),
     Index("spending", "spending_age", {"at": 1}),
     Index("files.files", "files_sha256", {"metadata.sha256": 1}),
@@ -75,9 +76,9 @@ INDEXES = (
     Index("files.files", "filename_1_uploadDate_1", {"filename": 1, "uploadDate": 1}),  # GridFS's own, by its names
     Index("files.chunks", "files_id_1_n_1", {"files_id": 1, "n": 1}, unique=True),
 )
-_PLAIN = ("meta", "tallies", "served", "leases", "pauses", "credits", "troubles", "uploads")
+_PLAIN = ("meta", "tallies", "served", "leases", "pauses", "credits", "troubles", "uploads", "begun")
 COLLECTIONS = tuple(dict.fromkeys((*(index.collection for index in INDEXES), *_PLAIN)))
-_WATCHED = ("jobs", "audit")  # whose missing indexes make the store slow, or let a key be used twice
+_WATCHED = ("jobs", "keys", "audit")  # whose missing indexes make the store slow, or let a key be used twice
 
 
 def absent(place: str) -> SchemaMismatch:

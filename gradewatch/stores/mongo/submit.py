@@ -18,6 +18,7 @@ from gradewatch.stores.mongo.faults import DUPLICATE, code_of
 from gradewatch.stores.mongo.tallies import Changes
 
 TRIES = 5  # each loses to another submission of the same key
+BROKEN_OFF_AFTER = 60 * 1_000_000  # microseconds after which a submission has long ended or given up
 
 
 def make_ids(now: int, first: int, count: int) -> list[str]:
@@ -60,7 +61,8 @@ async def _insert(data: Database, session: Any, prepared: Sequence[Document]) ->
         fresh.append(one)
         ids.append(one["_id"])
     if fresh:
-        await data.jobs.insert_many(fresh, session=session)
+        await _refer(data, session, fresh)
+        await data.jobs.insert_many([{k: v for k, v in one.items() if k != "papers"} for one in fresh], session=session)
         changes = Changes()
         for one in fresh:
             changes.enqueued(one["queue"])
@@ -76,6 +78,28 @@ async def _known(data: Database, session: Any, prepared: Sequence[Document]) -> 
             keys.setdefault(one["queue"], []).append(one["key"])
     known: dict[tuple[str, str | None], str] = {}
     for queue, some in keys.items():
-        found = data.jobs.find({"queue": queue, "key": {"$in": some}}, {"key": 1}, session=session)
-        known |= {(queue, row["key"]): row["_id"] for row in await listed(found)}
+        found = await listed(data.keys.find({"queue": queue, "key": {"$in": some}}, session=session))
+        if session is None:
+            found = await _still_used(data, found)
+        known |= {(queue, row["key"]): row["job"] for row in found}
     return known
+
+
+async def _still_used(data: Database, found: list[Document]) -> list[Document]:
+    """Without transactions a submission may have been broken off between its key and its job: such a key is free."""
+    ids = [row["job"] for row in found]
+    there = {row["_id"] for row in await listed(data.jobs.find({"_id": {"$in": ids}}, {"_id": 1}))}
+    free = [row["_id"] for row in found if row["job"] not in there]
+    long_ago = f"{await data.now() - BROKEN_OFF_AFTER:014x}"
+    await data.keys.delete_many({"_id": {"$in": free}, "job": {"$lt": long_ago}})
+    return [row for row in found if row["job"] in there]
+
+
+async def _refer(data: Database, session: Any, fresh: Sequence[Document]) -> None:
+    """Keep the keys, and which papers the jobs need: beside the jobs, whose own indexes cost every change of them."""
+    keys = [{"queue": one["queue"], "key": one["key"], "job": one["_id"]} for one in fresh if "key" in one]
+    if keys:
+        await data.keys.insert_many(keys, session=session)
+    refs = [{"sha256": sha, "job": one["_id"]} for one in fresh for sha in one.get("papers", ())]
+    if refs:
+        await data.paper_refs.insert_many(refs, session=session)
