@@ -1,4 +1,4 @@
-"""PURE. What a Supabase key is, told from its own text: the wrong one is refused here, because the server would not
+"""What a Supabase key is, told from its own text: the wrong one is refused here, because the server would not
 refuse it. Behind row-level security it would see no rows, and a full queue would look empty."""
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from gradewatch.errors import SchemaMismatch
 from gradewatch.stores.postgres import schema as base
 from gradewatch.stores.supabase import schema
 from gradewatch.stores.supabase.client import SupabaseClient
+from gradewatch.stores.supabase.project import Project
 
 SECONDS = 60.0  # a migration may take: it may have to build an index over a large table
 NOTICED = 15.0  # seconds PostgREST may take to see new functions
@@ -19,11 +20,7 @@ async def run_sql(url: str, client: SupabaseClient) -> list[str]:
     """Run all of it over a direct connection; returns the names of what was run. Raises store errors, SchemaMismatch
     where that connection is not the project's."""
     project = client.project
-    if project.ref and project.ref not in url:
-        raise SchemaMismatch(
-            f"{project.shown} and DATABASE_URL are not the same project: nothing was run.",
-            fix=f"Set DATABASE_URL to the connection string of {project.dashboard('?showConnect=true')}, or unset it.",
-        )
+    _same(project, url)
     try:
         import psycopg
 
@@ -51,6 +48,14 @@ async def run_sql(url: str, client: SupabaseClient) -> list[str]:
     finally:
         await connection.close()
     return [name for name, _ in (*base.scripts(), *schema.scripts())] + ["supabase/api"]
+
+
+def _same(project: Project, url: str) -> None:
+    if project.ref and project.ref not in url:
+        raise SchemaMismatch(
+            f"{project.shown} and DATABASE_URL are not the same project: nothing was run.",
+            fix=f"Set DATABASE_URL to the connection string of {project.dashboard('?showConnect=true')}, or unset it.",
+        )
 
 
 async def noticed(check: Callable[[], Awaitable[object]]) -> None:
