@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from gradewatch.config import Settings
+from gradewatch.config import Settings, missing_variables
+from gradewatch.errors import ConfigError
 from gradewatch.ports import WorkerControl
 
 Make = Callable[[Settings, tuple[str, ...], Mapping[str, str], float], WorkerControl]
@@ -80,7 +81,11 @@ OTHERS: Mapping[str, Make] = {
 
 
 def other_platform(settings: Settings, environ: Mapping[str, str], *, single: bool = False) -> WorkerControl:
-    """The platform of one of the kinds in OTHERS. Its workers serve `platform.queues`, else all that are claimed."""
+    """The platform of one of the kinds in OTHERS. Its workers serve `platform.queues`, else all that are claimed.
+
+    Raises ConfigError where a secret is missing."""
+    if missing := missing_variables(settings.platform.kind, environ):
+        raise ConfigError(missing)
     claimed = tuple(name for name, queue in settings.queues.items() if not queue.paused)
     make = OTHERS[settings.platform.kind]
     return make(settings, settings.platform.queues or claimed, environ, LONG if single else 0.0)

@@ -2,6 +2,7 @@
 
 from gradewatch.config.load import load
 from gradewatch.config.maintenance import Window, parse_window
+from gradewatch.config.platform_checks import missing_variables
 from gradewatch.config.settings import (
     Budget,
     EmbedSettings,
@@ -39,6 +40,7 @@ __all__ = [
     "Window",
     "WorkerSettings",
     "load",
+    "missing_variables",
     "parse_duration",
     "parse_window",
 ]

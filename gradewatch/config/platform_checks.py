@@ -54,15 +54,25 @@ def platform_doubts(
     for key, example in needs.keys.items():
         if not getattr(platform, key):
             yield ("platform.kind", f"platform.{key}"), f"{kind} and needs platform.{key}, such as {example}", True
-    for variable, what in needs.variables.items():
-        if not environ.get(variable, "").strip():
-            yield ("platform.kind",), f"{kind} and needs {variable} in the environment: {what}", True
+    for missing in missing_variables(platform.kind, environ):
+        yield ("platform.kind",), missing, False
     scheme = platform.url.partition("://")[0]
     if platform.url and ("url" in needs.keys or "url" in needs.also) and scheme not in needs.schemes:
         words = " or ".join(f"{s}://" for s in needs.schemes)
         yield ("platform.kind", "platform.url"), f"{kind} and needs a platform.url that begins with {words}", True
     yield from _secret(platform.kind, environ)
     yield from _command(platform)
+
+
+def missing_variable(kind: str, variable: str, what: str) -> str:
+    """No error of the settings: a worker reads the same file, and is better off without the watch's secrets."""
+    return f'platform.kind is "{kind}" and needs {variable} in the environment of the watch: {what}'
+
+
+def missing_variables(kind: str, environ: Mapping[str, str]) -> list[str]:
+    """What a watch cannot do without on such a platform."""
+    needed = NEEDS[kind].variables if kind in NEEDS else {}
+    return [missing_variable(kind, name, what) for name, what in needed.items() if not environ.get(name, "").strip()]
 
 
 def _secret(kind: str, environ: Mapping[str, str]) -> Iterator[Told]:

@@ -8,6 +8,7 @@ import pytest
 
 from gradewatch.app.platforms import make_platform
 from gradewatch.config import load
+from gradewatch.errors import ConfigError
 from gradewatch.platforms.command import CommandPlatform
 from gradewatch.platforms.none import NoPlatform
 from gradewatch.platforms.render import RenderPlatform
@@ -59,3 +60,15 @@ async def test_a_single_cycle_need_not_have_seen_it_run(tmp_path: Path, lines: s
     [staying] = await make_platform(settings, {}).targets()
     assert once.running_seconds > 600
     assert staying.running_seconds < 60
+
+
+@pytest.mark.parametrize(
+    ("kind", "lines", "variable"),
+    [
+        ("render", 'targets = ["srv-1"]', "RENDER_API_KEY"),
+        ("webhook", 'url = "https://x.example"', "GRADEWATCH_WEBHOOK_SECRET"),
+    ],
+)
+def test_a_watch_does_not_start_without_its_secret(tmp_path: Path, kind: str, lines: str, variable: str):
+    with pytest.raises(ConfigError, match=variable):
+        made(tmp_path, kind, lines, {variable: " "})
