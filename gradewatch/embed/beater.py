@@ -22,7 +22,7 @@ from gradewatch.worker.observer import Observer
 
 log = structlog.get_logger(__name__)
 
-GOODBYE = 1.0  # seconds that the session's end may take
+GOODBYE = 2.0  # seconds that the session's end may take
 REFUSED = 15.0  # seconds between two tries where only a person can help
 
 

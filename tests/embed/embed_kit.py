@@ -31,7 +31,7 @@ DEADLINE = 60.0
 
 SETTINGS: Mapping[str, str] = {
     "STORE__TIMEOUT": "2s",
-    "TIMEOUTS__HEARTBEAT": "2s",
+    "TIMEOUTS__HEARTBEAT": "3s",
     "EMBED__LEASE": "1500ms",
     "WATCH__INTERVAL": "500ms",
     "HTTP__PORT": "0",

@@ -106,14 +106,14 @@ async def test_as_a_decorator_it_beats_only_while_the_function_runs(place: Place
 
 
 SYNC = """
-    import sys, time, gradewatch
-    print("ready", flush=True)
+    import time, gradewatch
+    gradewatch.heartbeat("sync-worker", queue="default")  # the first call reads the settings
+    spent = time.thread_time()
     while True:
-        began = time.monotonic()
         beat = gradewatch.heartbeat("sync-worker", queue="default")
         beat.busy = 1
-        assert time.monotonic() - began < 2, "it never holds up the worker"
         time.sleep(0.01)
+        assert time.thread_time() - spent < 5, "it costs next to nothing"
 """
 
 

@@ -43,7 +43,7 @@ def samples(text: str) -> dict[str, float]:
 
 
 async def test_two_workers_say_the_same_and_it_is_right(place: Place) -> None:
-    server = place.gunicorn(2)
+    server = place.gunicorn(2, GRADEWATCH_TIMEOUTS__HEARTBEAT="5m")  # one beat must do for the whole test
     await server.serves("/livez")
     await place.submit(jobs=3)
     session = await place.store.open_session(NewSession("their-worker", ("default",), 1, "host-1", 7, "1"))

@@ -82,6 +82,7 @@ async def test_however_it_ends_unasked_it_is_told_and_started_again(place: Place
     with capture_logs() as logs:
         async with supervised(place, worker):
             await until(lambda: lives == 2, "a second life")
+            await place.beating()
     [crash] = events(logs, "embedded worker crashed")
     assert (crash["worker"], crash["in_a_row"]) == ("mine", 1)
     assert crash["exc_info"], "with its traceback"
