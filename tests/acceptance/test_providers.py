@@ -117,7 +117,7 @@ async def test_a_wrong_key_fails_no_job_before_the_operator_is_told(
     else:
         providers.google.token_mode = "wrong"
     job_id = await submit(scene, 3)
-    run = scene.start("run", environ=providers.environ, TIMEOUTS__START_TO_CLOSE="8s")
+    run = scene.start("run", environ=providers.environ, TIMEOUTS__START_TO_CLOSE="12s")
     [told, *_] = await until(lambda: run.lines("finding", code="credential_invalid"), "the operator is told")
     assert told["subject"] == variable
 
@@ -125,7 +125,7 @@ async def test_a_wrong_key_fails_no_job_before_the_operator_is_told(
         job = await scene.job(job_id)
         assert job.state in (JobState.PENDING, JobState.RUNNING), job
         refs = await scene.store.overdue("default", JobState.RUNNING, 0.0, kinds=None, limit=1)
-        return bool(refs) and refs[0].waited > 9.0 and variable in job.status_message
+        return bool(refs) and refs[0].waited > 13.0 and variable in job.status_message
 
     await until(waits, "the job waits, for longer than it may run")
     providers.groq.key, providers.google.token_mode = KEY, "ok"

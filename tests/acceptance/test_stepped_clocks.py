@@ -49,7 +49,9 @@ def step(scene: Scene, seconds: float) -> None:
 async def test_the_clock_is_stepped_while_jobs_run_and_wait(
     scene: Scene, stepped: Mapping[str, str], seconds: float
 ) -> None:
-    run = scene.start("run", environ=stepped, WORKER__PROCESSES="2")
+    run = scene.start(
+        "run", environ=stepped, WORKER__PROCESSES="2", TIMEOUTS__HEARTBEAT="6s", REMEDIATION__START_GRACE="30s"
+    )
     before = {session.id for session in await scene.workers(2)}
     ids = await scene.submit(4, papers=80)
     await scene.half_way(ids[0])
