@@ -51,7 +51,7 @@ export function progress(done, total, label) {
 }
 
 export function jobLink(id, root, text = id) {
-  return h("a", { class: "id", href: `${root}jobs/${encodeURIComponent(id)}` }, name(text, 40));
+  return h("a", { class: "id", href: `${root}jobs/${encodeURIComponent(id)}`, title: id }, name(text, 40));
 }
 
 /** A table that stays one for a screen reader where the style sheet lays its rows out as cards. */

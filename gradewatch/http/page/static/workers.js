@@ -39,7 +39,7 @@ function tally({ verdicts, read_ago }) {
 
 function workerRow(worker) {
   return row(worker.session, worker.verdict, COLUMNS, [
-    [h("span", { class: "name" }, name(worker.name, 48)), h("span", { class: "sub" }, name(worker.host, 40), worker.pid ? ` · pid ${worker.pid}` : "")],
+    [h("span", { class: "name" }, name(worker.name, 48)), h("span", { class: "sub" }, worker.host ? name(worker.host, 40) : "", worker.pid ? ` · pid ${worker.pid}` : "")],
     [chip(worker.verdict), worker.verdict === "alive" ? null : h("span", { class: "sub" }, name(worker.evidence, 200))],
     [age(worker.beat_ago), " ago"],
     `${number(worker.busy)} of ${number(worker.slots)}`,
