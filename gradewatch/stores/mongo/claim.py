@@ -8,7 +8,9 @@ others were faster with some, go on with the next.
 
 from __future__ import annotations
 
+import asyncio
 import heapq
+import random
 import uuid
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -24,6 +26,9 @@ from gradewatch.stores.mongo.encode import Document
 from gradewatch.stores.mongo.faults import NO_SUCH_HINT
 from gradewatch.stores.mongo.tallies import Changes
 
+ROUNDS = 8  # lost to others in part, after which a claimer makes do with what it has
+STAGGER = 0.004  # seconds
+
 
 async def claim(
     data: Database, session_id: str, queues: Sequence[str], kinds: Collection[str], limit: int
@@ -32,14 +37,17 @@ async def claim(
     held = [one["run_alone"] for one in facts["held"]]
     wanted = _Wanted(encode.texts(dict.fromkeys(queues)), encode.texts(kinds), facts)
     got: list[Document] = []
+    rounds = 0
     while len(got) < encode.page(limit) and not any(held):
         first = await _first(data, wanted, encode.page(limit) - len(got))
         chosen = _alone(first, held)
         mine = await _mark(data, wanted, chosen, session_id) if chosen else []
         got += mine
         held += [row["run_alone"] for row in mine]
-        if len(mine) == len(chosen):
+        rounds += 1
+        if len(mine) == len(chosen) or (got and rounds >= ROUNDS):
             break
+        await asyncio.sleep(random.uniform(0, STAGGER))  # or those who collided would go on in step
     if got:
         await _count(data, got)
     got.sort(key=_rank)
