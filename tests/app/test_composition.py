@@ -45,6 +45,21 @@ def test_another_scheme_is_refused_by_its_key_and_without_the_password(url: str)
     assert "hunter2@" not in str(refused.value)
 
 
+async def test_a_supabase_project_with_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUPABASE_SERVICE_ROLE_KEY", " sb_secret_hunter2\n")
+    store = make_store(at("https://ref.supabase.co", timeout=2.5))
+    assert (store.kind, store.client.timeout, store.place) == ("supabase", 2.5, "Supabase at ref.supabase.co")  # type: ignore[attr-defined]
+    store.client.verify_key()  # type: ignore[attr-defined]
+    assert "hunter2" not in repr(vars(store))
+    await store.close()
+
+
+def test_a_supabase_project_without_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gradewatch.stores.supabase", None)
+    with pytest.raises(ConfigError, match=r"pip install 'gradewatch\[supabase\]'"):
+        make_store(at("https://ref.supabase.co"))
+
+
 async def test_an_opener_gives_a_handle_of_its_own_each_time(store: SqliteStore, path: Path) -> None:
     open_store = opener(at(f"sqlite:///{path}"))
     one, two = await open_store(), await open_store()
