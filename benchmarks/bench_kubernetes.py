@@ -80,6 +80,7 @@ async def _watched(made: Cluster) -> list[Entry]:
             with _environment(made.environ):
                 process = await stack.enter_async_context(here.running("watch"))
             await here.until(lambda: _leads(made), "the watch acts")
+            await here.until(lambda: _knows(made), "the watch knows whose pods they are")
             await asyncio.sleep(SETTLE)
             memory = psutil.Process(process.pid).memory_info().rss / 1e6
             before = made.asked()
@@ -123,6 +124,10 @@ async def _die(here: World, made: Cluster, pod: str, job: str) -> float:
     took = time.monotonic() - began
     await asyncio.sleep(0.1)
     return took
+
+
+async def _knows(made: Cluster) -> bool | None:
+    return True if made.asked()["get", "replicasets"] else None
 
 
 async def _leads(made: Cluster) -> bool | None:

@@ -3,6 +3,7 @@ and where that is told: finding, audit, Event, metric."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -145,4 +146,4 @@ async def test_a_worker_was_never_deployed(scene: Scene, cluster: StandIn) -> No
     assert await watch.metric('gradewatch_finding_active{code="worker_never_seen"}') == 1
     status, body = await watch.get("/api/worker_status")
     assert status == 503
-    assert '"worker_configured": false' in body
+    assert json.loads(body)["worker_configured"] is False

@@ -112,6 +112,14 @@ async def test_what_the_server_does_ends_in_a_store_error_and_no_storm(
     await one._api.close()
 
 
+async def test_without_the_right_to_make_it_nobody_acts(standin: StandIn) -> None:
+    standin.faults.denied.add(("create", "leases"))
+    one = leases(standin, Time())
+    with pytest.raises(AccessDenied, match="doctor"):
+        await one.acquire("watch", "one", TTL)
+    await one._api.close()
+
+
 async def test_a_conflict_with_a_write_of_our_own_that_was_never_answered(standin: StandIn) -> None:
     """The renewal was done, its answer lost: the lease is ours, though its version is not the one we know."""
     time = Time()

@@ -190,6 +190,17 @@ async def test_without_the_right_to_patch_it_is_not_rolled_out(standin: StandIn)
             await platform.restart(name, all_of_it.incarnation)
 
 
+@pytest.mark.parametrize("verb", ["get", "patch"])
+async def test_without_the_right_to_scale_it_stays_at_none(standin: StandIn, verb: str) -> None:
+    name = await standin.deploy(replicas=0)
+    standin.faults.denied.add((verb, "deployments/scale"))
+    async with standin.platform(name, scale_up=True) as platform:
+        idle = await whole(platform)
+        with pytest.raises(PlatformError, match=f"cannot {verb}"):
+            await platform.restart(name, idle.incarnation)
+    assert standin.state.get("deployments", "default", name)["spec"]["replicas"] == 0
+
+
 async def test_a_pod_whose_owner_cannot_be_read_is_seen_and_left_alone(standin: StandIn) -> None:
     name = await standin.deploy()
     await standin.running(name)
