@@ -13,6 +13,7 @@ from cluster_kit import Cluster, StandIn, pod_up, target, until
 
 from gradewatch.config import PlatformSettings
 from gradewatch.errors import ConfigError, PlatformError
+from gradewatch.platforms.kubernetes import missing
 from gradewatch.platforms.kubernetes import platform as platform_module
 from gradewatch.platforms.kubernetes.access import InCluster, find_access
 from gradewatch.platforms.kubernetes.api import Api
@@ -31,6 +32,22 @@ async def test_a_watch_goes_on_over_many_objects_and_pages(cluster: Cluster) -> 
 
 async def _count(platform: Any, wanted: int) -> bool:
     return sum(pod_up(t) for t in await platform.targets()) == wanted
+
+
+async def test_whether_a_pod_is_gone_is_asked_until_it_is_known(
+    standin: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(missing, "AGAIN", 0.1)
+    name = await standin.deploy()
+    [pod] = await standin.running(name)
+    async with standin.platform(name) as platform:
+        await target(platform, pod_up)
+        with standin.faults.rule(500, verb="get", resource="pods", token="watch"):
+            standin.state.remove("pods", "default", pod["metadata"]["name"])
+            await until(lambda: standin.faults.seen["get", "pods"] > 1, "it is asked for, and again")
+            ended = {life for t in await platform.targets() for life in t.ended_incarnations}
+            assert pod["metadata"]["uid"] not in ended, "nothing is concluded from an error"
+        await target(platform, lambda t: pod["metadata"]["uid"] in t.ended_incarnations, "it is known to be over")
 
 
 @pytest.mark.parametrize("by_status", [False, True])

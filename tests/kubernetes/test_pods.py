@@ -126,6 +126,20 @@ async def test_a_stateful_pod_made_again_under_its_name_is_another_one(cluster: 
     assert lives[second.incarnation].ended_incarnations == ()
 
 
+async def test_a_pod_that_lost_its_label_is_not_gone(cluster: Cluster) -> None:
+    """As people do to look into one: its worker goes on, and nobody may take that for its end."""
+    name = await cluster.deploy()
+    [pod] = await cluster.running(name)
+    uid = pod["metadata"]["uid"]
+    async with cluster.platform(name) as platform:
+        await target(platform, pod_up)
+        await cluster.change("pods", pod["metadata"]["name"], {"metadata": {"labels": {"app": "debug"}}})
+        await target(platform, lambda t: pod_up(t) and t.incarnation != uid, "another takes its place")
+        await until(lambda: not platform._roster.missing, "it was looked for")
+        assert uid not in {life for t in await platform.targets() for life in t.ended_incarnations}
+        await cluster.delete("pods", pod["metadata"]["name"], gracePeriodSeconds=0)
+
+
 async def test_an_evicted_pod_says_why(standin: StandIn) -> None:
     name = await standin.deploy()
     [pod] = await standin.running(name)

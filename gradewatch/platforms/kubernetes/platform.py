@@ -16,6 +16,7 @@ from gradewatch.platforms.kubernetes.access import Access, find_access
 from gradewatch.platforms.kubernetes.api import Api, Json
 from gradewatch.platforms.kubernetes.events import Teller
 from gradewatch.platforms.kubernetes.lease import KubernetesLeases
+from gradewatch.platforms.kubernetes.missing import look_for_missing
 from gradewatch.platforms.kubernetes.owners import Belongs, Owners
 from gradewatch.platforms.kubernetes.patience import Patience
 from gradewatch.platforms.kubernetes.reflect import QUIET, Reflector
@@ -119,6 +120,7 @@ class KubernetesPlatform:
         self._of_workload = Reflector(self._api, self.place.collection, params, self._workload, quiet=self._quiet)
         self._begin("workload", self._of_workload.run)
         self._begin("events", self._teller.run)
+        self._begin("missing", lambda: look_for_missing(self._api, self.place, self._roster))
         if self._selector:
             self._watch_pods(self._selector)
 

@@ -6,6 +6,7 @@ a life lasted, and for how old an end is that was over before this watch began; 
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
@@ -63,6 +64,8 @@ class Roster:
         self._container, self._wake, self._wall, self._single, self._mono = container, wake, wall, single, mono
         self._pods: dict[str, PodLife] = {}
         self._gone: OrderedDict[str, PodLife] = OrderedDict()
+        self.missing: dict[str, PodLife] = {}
+        self.looked_for = asyncio.Event()
 
     def __iter__(self) -> Iterator[PodLife]:
         """Those that are there, then those that went."""
@@ -89,7 +92,7 @@ class Roster:
     def replace(self, objects: list[PodFacts]) -> None:
         there = {facts.uid: facts for facts in objects}
         for uid in [uid for uid in self._pods if uid not in there]:
-            self._end(uid)
+            self._leave(uid)
         for facts in objects:
             self._see(facts, listed=True)
         self._wake()
@@ -102,7 +105,7 @@ class Roster:
         facts = self.reduce(raw)
         if facts.uid in self._pods:
             self._see(facts, listed=False)
-            self._end(facts.uid)
+            self._leave(facts.uid)
             self._wake()
 
     # ---------------------------------------------------------------- inside
@@ -113,6 +116,9 @@ class Roster:
         if pod is None:
             if facts.uid in self._gone:
                 return False  # a late event of one that went
+            if facts.uid in self.missing:
+                pod = self._pods[facts.uid] = self.missing.pop(facts.uid)  # its label is back
+        if pod is None:
             age = self._age(facts) if self._single else 0.0
             pod = self._pods[facts.uid] = PodLife(facts, seen=now, since=now - age)
             self._note_ends(pod, facts, now, before_us=listed)
@@ -150,8 +156,24 @@ class Roster:
         if cause.kind is ExitKind.CRASH_LOOP and was.kind is not ExitKind.OOM_KILLED:
             pod.ends[-1] = (at, lifetime, cause)
 
-    def _end(self, uid: str) -> None:
+    def _leave(self, uid: str) -> None:
+        """It is no longer told of. One that was to be deleted, or had ended, is gone; another may only have lost the
+        label it was selected by, and works on: somebody has to look."""
         pod = self._pods.pop(uid)
+        if pod.facts.deleting or pod.facts.over:
+            self._end(uid, pod)
+        else:
+            self.missing[uid] = pod
+            self.looked_for.set()
+
+    def found(self, uid: str, *, there: bool) -> None:
+        """What came of looking for a missing pod: it is there, and no business of ours any more, or it is gone."""
+        pod = self.missing.pop(uid, None)
+        if pod is not None and not there:
+            self._end(uid, pod)
+            self._wake()
+
+    def _end(self, uid: str, pod: PodLife) -> None:
         now = self._mono()
         pod.gone = now
         facts = pod.facts
