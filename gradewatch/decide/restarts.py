@@ -136,15 +136,14 @@ def _left_by_itself(session: Session) -> bool:
 
 def _never_opened(target: Target, diagnosis: Diagnosis, settings: Settings) -> tuple[Code, str] | None:
     """Nobody came: the process has had its time. Where its platform cannot see one, a worker that does not say which
-    place it fills may be there all the same, and a worker of another application need not open a session; so then
-    nobody at all may serve a queue in which work waits."""
+    place it fills may be there all the same: so then nobody at all may serve a queue in which work waits."""
     limits = settings.remediation
     served = [settings.queues[name] for name in target.queues or settings.queues if name in settings.queues]
     if any(queue.foreign for queue in served):
         return None  # another application's worker: it is not known to open any
     if target.running_seconds <= limits.verify + limits.start_grace:
         return None
-    if target.sight is not Sight.NONE and any(_ours(queue, settings) for queue in target.queues):
+    if target.sight is not Sight.NONE:
         words = f"has run for {target.running_seconds:.0f} s without opening a session"
         return Code.WORKER_NOT_RUNNING, f"{target.name} {words}"
     for finding in diagnosis.findings:
@@ -152,11 +151,6 @@ def _never_opened(target: Target, diagnosis: Diagnosis, settings: Settings) -> t
         if deserted and finding.subject in target.queues:
             return finding.code, f"{target.name} should work on {finding.subject}, where work waits and no worker is"
     return None
-
-
-def _ours(queue: str, settings: Settings) -> bool:
-    """Do workers of this queue open sessions? Those of another application's need not."""
-    return queue not in settings.queues or settings.queues[queue].foreign is None
 
 
 def _death(cause: ExitCause | None) -> Code:

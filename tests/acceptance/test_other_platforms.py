@@ -62,7 +62,7 @@ async def test_a_command_brings_back_a_worker_that_nobody_can_see(scene: Scene) 
     ids = await scene.submit(1, 40)
     scene.start(
         "watch",
-        **PLATFORM | {"REMEDIATION__VERIFY": "3s"},
+        **PLATFORM | {"REMEDIATION__VERIFY": "10s"},
         PLATFORM__KIND="command",
         PLATFORM__TARGETS="grader",
         PLATFORM__RESTART=json.dumps([str(start), "{target}"]),
