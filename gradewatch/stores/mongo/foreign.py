@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from bson import ObjectId
 from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import ReadPreference, UpdateOne
-from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 
 from gradewatch.config.foreign import ForeignSettings
@@ -21,11 +21,10 @@ from gradewatch.errors import AccessDenied, GradewatchError, PayloadError, Schem
 from gradewatch.stores.mapping.row import value
 from gradewatch.stores.mapping.table import Row, Select, Shape, Write
 from gradewatch.stores.mapping.times import EARLIEST, Unreadable, read_time
-from gradewatch.stores.mongo import moments
+from gradewatch.stores.mongo import collection, moments
 from gradewatch.stores.mongo.address import Address
 from gradewatch.stores.mongo.database import MAJORITY, Database
 from gradewatch.stores.mongo.either import listed, settle
-from gradewatch.stores.mongo.faults import UNAUTHORIZED
 
 INDEX_BUILD = 600.0  # seconds that an index on a large collection may take
 AT_ONCE = 16  # single updates under way
@@ -90,60 +89,14 @@ class MongoTable:
 
     async def shape(self) -> Shape:
         async with self._call():
-            await self._there()
-            await self._allowed()
-            self._keys = await self._index_keys()
+            there = self._database.handle, self._settings.table, self._place
+            await collection.exists(*there)
+            await collection.allows(*there)
+            found = await collection.indexed(self._rows)
+        fields = self._settings.fields
+        # Where they cannot be seen, nothing is claimed to be missing, and nothing relied on.
+        self._keys = frozenset({(fields.state,), (fields.id,)}) if found is None else found
         return Shape(None, frozenset(keys[0] for keys in self._keys))
-
-    async def _there(self) -> None:
-        only = {"filter": {"name": self._settings.table}, "nameOnly": True, "authorizedCollections": True}
-        answer = await settle(self._database.handle.command("listCollections", **only))
-        found = answer["cursor"]["firstBatch"]
-        if not found:
-            raise SchemaMismatch(
-                f"{self._place} is not there. Correct the table in the queue's settings, the database in store.url, or "
-                "DB_NAME; a backend that has never written a job has not made it yet."
-            )
-        if found[0].get("type") == "view":
-            raise SchemaMismatch(f"{self._place} is a view, in which no job can be repaired: name its collection.")
-
-    async def _allowed(self) -> None:
-        """Told before the first repair is due, not by it. Without logins everybody may do everything."""
-        status = await settle(self._database.handle.command("connectionStatus", showPrivileges=True))
-        login = status["authInfo"]
-        if not login["authenticatedUsers"]:
-            return
-        granted = {
-            action
-            for privilege in login.get("authenticatedUserPrivileges", ())
-            if self._covers(privilege["resource"])
-            for action in privilege["actions"]
-        }
-        if lacks := [action for action in ("find", "update") if action not in granted]:
-            raise AccessDenied(
-                f"{self._place}: this user lacks {' and '.join(lacks)}. Grant it the role readWrite on the database, "
-                "or one with those two actions on the collection."
-            )
-
-    def _covers(self, resource: Mapping[str, Any]) -> bool:
-        if resource.get("anyResource"):
-            return True
-        here = ("db", self._database.handle.name), ("collection", self._settings.table)
-        return all(resource.get(key) in ("", name) for key, name in here)
-
-    async def _index_keys(self) -> frozenset[tuple[str, ...]]:
-        try:
-            found = await settle(self._rows.index_information())
-        except OperationFailure as error:
-            if error.code != UNAUTHORIZED:
-                raise
-            # They cannot be seen: nothing is claimed to be missing, and nothing relied on.
-            return frozenset((name,) for name in (self._settings.fields.state, self._settings.fields.id))
-        return frozenset(
-            tuple(name for name, _ in index["key"])
-            for index in found.values()
-            if "partialFilterExpression" not in index
-        )
 
     # ---------------------------------------------------------------- reads
 

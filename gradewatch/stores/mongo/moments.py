@@ -23,7 +23,7 @@ _CALENDAR = (
 )
 # Text of this form stands in the order of time, to the second.
 _USUAL = rf"^{_DAY}T{_CLOCK}:\d\d(\.\d+)?(Z|[+-]00(:?00)?)?$"
-_BRACKET = "t"  # what a bracket's rows are sorted by at the end
+_BRACKET = "gradewatch_time"  # what a bracket's rows are sorted by at the end
 
 
 def time_of(field: str) -> Expression:
