@@ -20,15 +20,15 @@ async def exists(database: Any, name: str, place: str) -> None:
     found = (await settle(database.command("listCollections", **only)))["cursor"]["firstBatch"]
     if not found:
         raise SchemaMismatch(
-            f"{place} is not there. Correct the table in the queue's settings, the database in store.url, or DB_NAME; a "
-            "backend that has never written a job has not made it yet."
+            f"{place} is not there. Correct the table in the queue's settings, the database in store.url, or DB_NAME; "
+            "a backend that has never written a job has not made it yet."
         )
     if found[0].get("type") == "view":
         raise SchemaMismatch(f"{place} is a view, in which no job can be repaired: name its collection.")
 
 
 async def allows(database: Any, name: str, place: str) -> None:
-    """Raises AccessDenied: told before the first repair is due, not by it. Without logins everybody may do everything."""
+    """Raises AccessDenied: told before the first repair is due, not by it. Without logins all is allowed."""
     login = (await settle(database.command("connectionStatus", showPrivileges=True)))["authInfo"]
     if not login["authenticatedUsers"]:
         return
