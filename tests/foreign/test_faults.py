@@ -4,8 +4,10 @@ repair on a guess."""
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import mongo_server
@@ -18,6 +20,8 @@ from pymongo import MongoClient
 from gradewatch.config.foreign import PRESETS, Fields
 from gradewatch.errors import AccessDenied, Conflict, SchemaMismatch, StoreUnavailable
 from gradewatch.model import Outcome
+from gradewatch.stores.mapping.table import Select
+from gradewatch.stores.mapping.times import Unreadable, read_time
 from gradewatch.stores.mongo.foreign import MongoTable
 from gradewatch.stores.postgres.foreign import PostgresTable
 from gradewatch.stores.sqlite import SqliteStore
@@ -295,6 +299,53 @@ async def test_ids_of_any_type_are_found_as_they_are_written(there: There) -> No
         assert (await there.store.job(str(one))).id == str(one)
     assert await there.outcomes(*map(expire, refs)) == [Outcome.APPLIED] * len(ids)
     assert [there.state(one) for one in made] == [FAILED] * len(ids)
+
+
+VALUES = [
+    None, "", " ", "yesterday", "2026-03-02", "2026-03-02T09:00", "2026-03-02T09:00:00Z", "2026-03-02T09:00:00z",
+    "2026-03-02 09:00:00", "2026-03-02T09:00:00.123456", "2026-03-02T09:00:00.123456789Z", "2026-03-02T09:00:00,5Z",
+    "2026-03-02T09:00:00+05:30", "2026-03-02T09:00:00-0800", "2026-03-02T09:00:00+00", "2026-03-02 09:00:00 UTC",
+    " 2026-03-02T09:00:00Z ", "2026-02-30T09:00:00Z", "2026-13-01T00:00:00Z", "2026-03-02T25:00:00Z",
+    "2026-03-02T09:60Z", "1970-06-01T00:00:00Z", "1971-06-01T00:00:00Z", "0001-01-01T00:00:00Z", "9999-12-31T00:00:00Z",
+    "2026-03-02T09:00:00Zx", 0, 1, -5, 1.5, 1772442000, 1772442000.5, 1772442000000, 10**18, float("nan"), float("inf"),
+    float("-inf"), True, False, {}, {"$date": 1}, [], [1772442000], ["2026-03-02T09:00:00Z"], datetime(2026, 3, 2, tzinfo=UTC),
+    datetime(1969, 1, 1, tzinfo=UTC), [datetime(2026, 3, 2, tzinfo=UTC)], b"2026-03-02T09:00:00Z",
+]  # fmt: skip
+
+
+def readable(found: object) -> bool:
+    try:
+        return read_time(found) is not None
+    except Unreadable:
+        return False
+
+
+@pytest.mark.parametrize("place", [Mongo, IndexedMongo])
+async def test_the_server_takes_for_a_time_what_we_do(place: type[Mongo]) -> None:
+    """Else a row would hide another, or be seen by nobody."""
+    there = place()
+    there.tasks.insert_many(
+        [{"task_id": n, "status": "pending", "created_at": found} for n, found in enumerate([*VALUES, *VALUES])]
+    )
+    table = there.table(TASKS)
+    try:
+        await table.shape()
+        for newest in (False, True):
+            rows = await table.select(Select(("pending",), "created_at", newest=newest, limit=1000))
+            got = Counter(row["task_id"] % len(VALUES) for row in rows)
+            assert got == {n: 2 for n, found in enumerate(VALUES) if readable(found)}
+            times = [read_time(row["created_at"]) for row in rows]
+            assert [round(when.timestamp(), 2) for when in times] == [
+                round(when.timestamp(), 2) for when in sorted(times, reverse=newest)
+            ]
+            if not newest:
+                first = await table.select(Select(("pending",), "created_at", limit=7))
+                assert [read_time(row["created_at"]) for row in first] == times[:7]
+        strange = await table.select(Select(("pending",), None, absent=("created_at",), strange=True, limit=1000))
+        got = Counter(row["task_id"] % len(VALUES) for row in strange)
+        assert got == {n: 2 for n, found in enumerate(VALUES) if not readable(found)}
+    finally:
+        await table.close()
 
 
 @pytest.mark.parametrize("there", ["mongo", "mongo-indexed"], indirect=True)
