@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-# Hypothesis' plugin imports it when the run is over; there, with threads about, Python 3.11.7 at times fails to parse its
-# source ("AST constructor recursion depth mismatch"), and the run with it.
+# Hypothesis' plugin imports it when the run is over; there, with threads about, Python 3.11.7 at times fails to parse
+# its source ("AST constructor recursion depth mismatch"), and the run with it.
 import hypothesis  # noqa: F401
 import pytest
 
