@@ -28,6 +28,16 @@ def findings(view: View) -> Iterator[Finding]:
             "other jobs are watched and repaired.",
             "gradewatch check-config",
         )
+    if facts.behind:
+        yield view.finding(
+            Code.CLOCK_SKEW,
+            Severity.WARNING,
+            f"The application that writes {name} dates its jobs {facts.behind:.0f} s into the past",
+            (f"a new job was dated {facts.behind:.0f} s before a look at which it was not there",),
+            "Check NTP where that application runs. Ages are counted from when its jobs can have been made, so that "
+            "none is failed for it.",
+            "timedatectl status",
+        )
     for job_id, seen in facts.run_twice:
         yield Finding(
             Code.JOB_RUN_TWICE,

@@ -79,12 +79,14 @@ class ForeignFacts:
 
     `unattributed`: running jobs of which nothing tells whether their worker lives. `unreadable`: one line for each
     job whose row cannot be understood; such jobs are left alone. `run_twice`: one (job id, what was seen) for each job
-    that two workers worked on.
+    that two workers worked on. `behind`: seconds by which the application's clock is behind the store's, as the dates
+    of new jobs tell; ages are counted without them.
     """
 
     unattributed: tuple[JobRef, ...] = ()
     unreadable: tuple[str, ...] = ()
     run_twice: tuple[tuple[str, str], ...] = ()
+    behind: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

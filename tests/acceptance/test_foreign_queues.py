@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,29 @@ async def test_a_worker_that_froze_and_came_back_writes_late(scene: Scene, backe
     assert status == 200
     assert "without having been claimed again" in body
     assert [outcome for _, outcome, _ in await scene.story()] == ["applied"], "what it wrote stands"
+
+
+async def test_one_cycle_with_its_records_beside_the_applications_collections(scene: Scene, backend: Backend) -> None:
+    """As it comes on MongoDB: collections of our own, made when somebody says so."""
+    old = datetime.now(UTC) - timedelta(seconds=400)
+    late, strange = backend.add("tasks", old.isoformat()), backend.add("tasks", "yesterday")
+    (scene.folder / "gradewatch.toml").write_text('[queues.tasks]\npreset = "mongo-tasks"\n')
+    refused = await scene.run("watch", "--once", code=2, STORE__URL=backend.url)
+    assert "gradewatch migrate" in refused.stdout + refused.stderr
+    assert backend.task(late)["status"] == "pending"
+    await scene.run("migrate", STORE__URL=backend.url)
+    await scene.run("watch", "--once", code=1, STORE__URL=backend.url)
+    assert (backend.task(late)["status"], backend.task(strange)["status"]) == ("failed", "pending")
+    doctor = json.loads((await scene.run("doctor", "--json", code=1, STORE__URL=backend.url)).stdout)
+    (unreadable,) = [f for f in doctor["findings"] if f["code"] == "store_schema_mismatch"]
+    assert strange in unreadable["evidence"][0]
+    listed = await scene.run("audit", "--json", STORE__URL=backend.url)
+    (entry,) = json.loads(listed.stdout)
+    await scene.run("undo", entry["sweep"], STORE__URL=backend.url)
+    assert backend.task(late)["status"] == "pending"
+    ours = {name for name in backend.db.list_collection_names() if name.startswith("gradewatch_")}
+    assert set(backend.db.list_collection_names()) - ours == {"tasks"}
+    assert list(backend.db.tasks.index_information()) == ["_id_"]
 
 
 async def test_two_workers_that_race_for_one_job(scene: Scene) -> None:

@@ -272,6 +272,21 @@ async def test_what_the_watch_and_people_do_is_nobodys_late_write(there: There) 
     assert (await there.look()).run_twice == ()
 
 
+async def test_an_application_whose_clock_is_an_hour_behind(there: There) -> None:
+    """What it has just written looks an hour old: nothing is late for that, and it is told."""
+    there.add(created=ago(3660))
+    assert (await there.look()).behind == 0.0
+    new = there.add(created=ago(3600))
+    facts = await there.look()
+    assert 3500 < facts.behind < 3601
+    assert str(new) not in [ref.id for ref in await there.late()]
+    [oldest, *_] = await there.late(age=0.0)
+    assert (there.place.now() - oldest.run_at).total_seconds() < 200
+    there.add(created=ago(-1))
+    assert (await there.look()).behind == 0.0, "its clock was set right"
+    assert str(new) in [ref.id for ref in await there.late()]
+
+
 # ---------------------------------------------------------------- lists
 
 

@@ -83,6 +83,13 @@ def test_double_work_is_told_for_each_job() -> None:
     assert decided(seen, FOREIGN) == ()
 
 
+def test_a_clock_behind_is_told_on_the_queue() -> None:
+    told = facts(foreign=ForeignFacts(behind=3600.0))
+    one = finding(Code.CLOCK_SKEW, world(queue=told), FOREIGN)
+    assert (one.subject, one.severity) == ("default", Severity.WARNING)
+    assert "3600 s into the past" in one.summary
+
+
 def test_an_owned_queue_has_none_of_it() -> None:
     assert Code.JOB_RUN_TWICE not in found(world(), DEFAULTS)
 

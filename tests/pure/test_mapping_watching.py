@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from builders import NOW, ago, session
+from builders import NOW, ago, job_ref, session
 from mapped import JOBS, PROGRESS, TASKS, read, repair, running, task
 from world import control, restart
 
@@ -189,6 +189,12 @@ def test_times_are_told_in_the_other_clock() -> None:
     assert shifting.session(one, timedelta()) is one
     assert shifting.noted(repair("fail", {}), HOUR).at == ago(60) + HOUR
     assert shifting.noted(repair("fail", {}), HOUR).undone_at is None
+    waits = job_ref("t1", started_at=ago(5))
+    assert (shifting.ref(waits, HOUR).run_at, shifting.ref(waits, HOUR).started_at) == (
+        waits.run_at + HOUR,
+        ago(5) + HOUR,
+    )
+    assert shifting.ref(waits, timedelta()) is waits
     facts = control(
         restart(50), pause=Pause(ago(9), ago(-9), "ana"), resumed_at=ago(3), credits=(Credit("pause", ago(9), ago(1)),)
     )

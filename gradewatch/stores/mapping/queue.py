@@ -14,7 +14,7 @@ from gradewatch.config.foreign import ForeignSettings
 from gradewatch.errors import StoreUnavailable
 from gradewatch.model import ForeignFacts, Job, JobRef, JobState, QueueStats, Session, StoreFacts
 from gradewatch.ports import RowNotes
-from gradewatch.stores.mapping import liveness, twice
+from gradewatch.stores.mapping import liveness, shifting, twice
 from gradewatch.stores.mapping.counts import FINISHERS, Tally
 from gradewatch.stores.mapping.past import Past
 from gradewatch.stores.mapping.reads import Reads
@@ -149,7 +149,7 @@ class ForeignQueue:
         )
         self._tally.see_created(newest, now)
         for state, jobs in zip((s for s in FINISHERS if self._has(s)), ended, strict=True):
-            self._tally.see_finished(state, jobs, now)
+            self._tally.see_finished(state, jobs)
         self._finished = [job for jobs in ended for job in jobs]
 
     def _has(self, state: JobState) -> bool:
@@ -171,9 +171,10 @@ class ForeignQueue:
     async def _refs(self, jobs: Sequence[ForeignJob]) -> list[JobRef]:
         readable = [job for job in jobs if not job.problem]
         await self.past.know(job.id for job in readable)
-        return [
+        refs = [
             job_ref(job, self.name, None, self.past.lost(job.id), self.past.waits_since(job.id)) for job in readable
         ]
+        return [shifting.ref(ref, self._tally.behind) for ref in refs]
 
     async def foreign(self) -> ForeignFacts:
         """What only such a queue has to tell. Late writes are looked for each time, strange rows now and then."""
@@ -194,7 +195,8 @@ class ForeignQueue:
         alone = [j for j in self._watched(self._running, self._kinds) if silent and not liveness.attribute(j, workers)]
         doubles = (f"job {job_id}: {rows} rows have this id" for job_id, rows in self.reads.doubles.items())
         strange = tuple(dict.fromkeys((*self._strange, *doubles)))[:STRANGE]
-        return ForeignFacts(tuple(await self._refs(alone)), strange, tuple(self._twice.items()))
+        behind = self._tally.behind.total_seconds()
+        return ForeignFacts(tuple(await self._refs(alone)), strange, tuple(self._twice.items()), behind)
 
     async def _look_for_strange(self, now: datetime) -> None:
         """No repair hangs on it: where it takes too long, what was known before is told on."""

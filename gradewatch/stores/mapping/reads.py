@@ -78,7 +78,7 @@ class Reads:
         asked = []
         for state in (JobState.PENDING, JobState.RUNNING):
             words, names = self.settings.words.of(state), self.having(self._since(state))
-            asked.append(Select(words, None, absent=names, limit=limit))
+            asked.append(Select(words, None, absent=names, strange=True, limit=limit))
             asked += [Select(words, name, after=now + AHEAD, limit=limit) for name in names]
         found = await asyncio.gather(*map(self.table.select, asked))
         jobs = (read_row(self.settings, row, now) for rows in found for row in rows)

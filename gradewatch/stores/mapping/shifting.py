@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import overload
 
-from gradewatch.model import ControlFacts, Credit, NotedRepair, Session
+from gradewatch.model import ControlFacts, Credit, JobRef, NotedRepair, Session
 
 
 @overload
@@ -29,6 +29,11 @@ def session(one: Session, by: timedelta) -> Session:
 
 def noted(repair: NotedRepair, by: timedelta) -> NotedRepair:
     return replace(repair, at=repair.at + by, undone_at=later(repair.undone_at, by))
+
+
+def ref(job: JobRef, by: timedelta) -> JobRef:
+    """What the guard of a repair has seen stays as it is stored."""
+    return replace(job, run_at=job.run_at + by, started_at=later(job.started_at, by)) if by else job
 
 
 def control(facts: ControlFacts, by: timedelta) -> ControlFacts:

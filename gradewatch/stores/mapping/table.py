@@ -26,7 +26,9 @@ class Shape:
 @dataclass(frozen=True, slots=True)
 class Select:
     """Rows in one of the words, ordered by `by` (None: in no order), of those whose `absent` fields are all null and
-    whose `by` field is not. `before`: only those whose `by` is earlier; `after`: only those where it is later."""
+    whose `by` field is not. `before`: only those whose `by` is earlier; `after`: only those where it is later. With
+    `strange`, `absent` takes fields as well that hold what is no time, as far as the table can tell such rows cheaply.
+    """
 
     words: Sequence[str]
     by: str | None
@@ -35,6 +37,7 @@ class Select:
     before: datetime | None = None
     after: datetime | None = None
     newest: bool = False
+    strange: bool = False
     limit: int = 100
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -17,7 +18,9 @@ from pymongo.read_concern import ReadConcern
 
 from gradewatch.config.foreign import ForeignSettings
 from gradewatch.errors import AccessDenied, GradewatchError, PayloadError, SchemaMismatch, StoreUnavailable
+from gradewatch.stores.mapping.row import value
 from gradewatch.stores.mapping.table import Row, Select, Shape, Write
+from gradewatch.stores.mapping.times import EARLIEST, Unreadable, read_time
 from gradewatch.stores.mongo import moments
 from gradewatch.stores.mongo.address import Address
 from gradewatch.stores.mongo.database import MAJORITY, Database
@@ -26,6 +29,7 @@ from gradewatch.stores.mongo.faults import UNAUTHORIZED
 
 INDEX_BUILD = 600.0  # seconds that an index on a large collection may take
 AT_ONCE = 16  # single updates under way
+CHEAP, RARELY = 0.05, 20.0  # seconds of a look for rare forms that are always spent; how rarely a longer one is taken
 TOGETHER = 200  # updates tried in one transaction
 # A time beyond what Python knows, or text that is none, must not keep the other documents from being read.
 _CODEC: CodecOptions[dict[str, Any]] = CodecOptions(
@@ -39,7 +43,7 @@ _CODEC: CodecOptions[dict[str, Any]] = CodecOptions(
 class MongoTable:
     """See ForeignTable for what each method promises. `handle`: a database of either driver, instead of the URL's."""
 
-    kind = "mongodb"
+    kind = "mongo"
     exact_times = True  # the server reads times of any type, see `moments`
 
     def __init__(self, url: str, settings: ForeignSettings, *, timeout: float, handle: Any = None) -> None:
@@ -47,6 +51,7 @@ class MongoTable:
         self._database = Database(self._address, timeout=timeout, handle=handle)
         self._timeout = timeout
         self._settings = settings
+        self._none_until: dict[tuple[str, ...], float] = {}  # by field and words, see _rare
         self._keys: frozenset[tuple[str, ...]] = frozenset()  # of the collection's indexes
 
     @property
@@ -151,35 +156,61 @@ class MongoTable:
     async def select(self, what: Select) -> list[Row]:
         if what.limit <= 0:
             return []
-        base = self._in(what.words, what.kinds)
-        absent = [moments.is_absent(name) for name in what.absent]
+        absent = [moments.is_strange(name) if what.strange else {name: None} for name in what.absent]
+        base = {"$and": [self._in(what.words, what.kinds), *absent]}
         if what.by is None:
-            stages: list[Any] = [{"$match": {"$and": [base, *absent]}}, {"$limit": what.limit}]
-        elif (self._settings.fields.state, what.by) in {keys[:2] for keys in self._keys} and what.words:
-            stages = self._by_index(what, base, absent)
-        else:
-            exact = moments.within(what.by, what.before, what.after)
+            return await self._aggregated([{"$match": base}, {"$limit": what.limit}, *self._projected()])
+        if not what.words or (self._settings.fields.state, what.by) not in {keys[:2] for keys in self._keys}:
             first = [] if what.words else self._latest(what.limit)
-            stages = [*first, {"$match": {"$and": [base, *absent, exact]}}, *self._projected(*what.absent, what.by)]
-            stages += moments.in_order(what.by, newest=what.newest, limit=what.limit)
-        return await self._aggregated([*stages, *self._projected()])
+            return await self._aggregated([*first, *self._sorted(what, base, {}), *self._projected()])
+        rows = await self._aggregated([*self._by_index(what, base), *self._projected()])
+        return rows if what.newest else self._merged(what, rows, await self._rare(what, base))
 
     @staticmethod
     def _latest(limit: int) -> list[Any]:
         """Whatever the state: the documents inserted last, for to sort all of them would take too long."""
         return [{"$sort": {"_id": -1}}, {"$limit": 4 * limit}]
 
-    def _by_index(self, what: Select, base: Any, absent: Sequence[Any]) -> list[Any]:
-        """A pipeline for each type and form of time, joined into one."""
+    def _sorted(self, what: Select, base: Any, condition: Any) -> list[Any]:
+        """Every document that fits is read, and the first of them kept."""
         assert what.by is not None
         exact = moments.within(what.by, what.before, what.after)
-        parts: list[list[Any]] = []
-        for condition, ordered in moments.brackets(what.by, what.before, what.after, newest=what.newest):
-            match = {"$match": {"$and": [base, condition, *absent, exact]}}
-            sort = [{"$sort": {what.by: -1 if what.newest else 1}}, {"$limit": what.limit}]
-            parts.append([match, *(sort if ordered else moments.in_order(what.by, newest=False, limit=what.limit))])
+        ordered = moments.in_order(what.by, newest=what.newest, limit=what.limit)
+        return [{"$match": {"$and": [base, condition, exact]}}, *self._projected(*what.absent, what.by), *ordered]
+
+    def _by_index(self, what: Select, base: Any) -> list[Any]:
+        """A pipeline for each type of time, which stops once it has enough; joined into one."""
+        assert what.by is not None
+        exact = moments.within(what.by, what.before, what.after)
+        conditions = (moments.shown if what.newest else moments.brackets)(what.by, what.before, what.after)
+        order = [{"$sort": {what.by: -1 if what.newest else 1}}, {"$limit": what.limit}]
+        parts = [[{"$match": {"$and": [base, condition, exact]}}, *order] for condition in conditions]
         joined = [{"$unionWith": {"coll": self._settings.table, "pipeline": part}} for part in parts[1:]]
         return [*parts[0], *joined, *moments.in_order(what.by, newest=what.newest, limit=what.limit)]
+
+    async def _rare(self, what: Select, base: Any) -> list[Row]:
+        """Documents whose time is text in a form that no index sorts. Each text has to be looked at: where none was
+        found and that took long, it is not done again for a while, so that it takes a twentieth of the time at most."""
+        assert what.by is not None
+        key, began = (what.by, *what.words), time.monotonic()
+        if began < self._none_until.get(key, 0.0):
+            return []
+        found = await self._aggregated([*self._sorted(what, base, moments.rare(what.by)), *self._projected()])
+        took = time.monotonic() - began
+        self._none_until[key] = 0.0 if found or took < CHEAP else began + RARELY * took
+        return found
+
+    @staticmethod
+    def _merged(what: Select, rows: list[Row], more: list[Row]) -> list[Row]:
+        by = what.by or ""
+
+        def when(row: Row) -> datetime:
+            try:
+                return read_time(value(row, by)) or EARLIEST
+            except Unreadable:  # what only the server takes for a time: whoever asked leaves it out
+                return EARLIEST
+
+        return sorted([*rows, *more], key=when)[: what.limit]
 
     async def find(self, ids: Sequence[Any]) -> list[Row]:
         wanted = [form for one in ids for form in _forms(one)]

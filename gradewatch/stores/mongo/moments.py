@@ -16,9 +16,13 @@ Stage = dict[str, Any]
 _LATEST = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 _DAY, _CLOCK = r"\d{4}-\d\d-\d\d", r"\d\d:\d\d"
 _ISO = rf"^{_DAY}[T ]{_CLOCK}(:\d\d([.,]\d{{1,9}})?)?\s?(Z|z|UTC|[+-]\d\d(:?\d\d)?)?$"
-# The two forms in which text of one zone stands in the order of time; whatever else is a time is sorted as one.
-_UTC = r":\d\d(\.\d+)?(Z|[+-]00(:?00)?)?$"
-FORMS = (("T", rf"^{_DAY}T{_CLOCK}{_UTC}"), (" ", rf"^{_DAY} {_CLOCK}{_UTC}"))
+_DAYS = r"(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\d|3[01])|(?:0[469]|11)-(?:0[1-9]|[12]\d|30)|02-(?:0[1-9]|[12]\d))"
+_CALENDAR = (
+    rf"^\s*(?:197[1-9]|19[89]\d|[2-9]\d\d\d)-{_DAYS}[T ](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:[.,]\d{{1,9}})?)?"
+    r"\s?(?:Z|z|UTC|[+-](?:[01]\d|2[0-3])(?::?[0-5]\d)?)?\s*$"
+)
+# Text of this form stands in the order of time, to the second.
+_USUAL = rf"^{_DAY}T{_CLOCK}:\d\d(\.\d+)?(Z|[+-]00(:?00)?)?$"
 _BRACKET = "t"  # what a bracket's rows are sorted by at the end
 
 
@@ -68,12 +72,13 @@ def _counted(found: str) -> Expression:
     return {"$convert": {"input": whole, "to": "date", "onError": None, "onNull": None}}
 
 
-def is_absent(field: str) -> Stage:
-    """Rows whose field holds no time at all. The part that names a type spares the server most of the reading."""
-    return {
-        "$nor": [{field: {"$type": "date", "$gte": EARLIEST, "$not": {"$type": "array"}}}],
-        "$expr": {"$eq": [time_of(field), None]},
-    }
+def is_strange(field: str) -> Stage:
+    """Rows whose field holds nothing, or what is no time. Said without an expression, which would have the server read
+    each document: that it has an index on the field is enough. A 29th of February that its year has not gets by."""
+    single = {"$not": {"$type": "array"}}
+    number = {"$gte": EARLIEST.timestamp(), "$lte": _LATEST.timestamp() * 1000}
+    date = {"$type": "date", "$gte": EARLIEST, "$lte": _LATEST}
+    return {"$nor": [{field: {**one, **single}} for one in (date, number, {"$regex": _CALENDAR})]}
 
 
 def within(field: str, before: datetime | None, after: datetime | None) -> Stage:
@@ -90,18 +95,22 @@ def in_order(field: str, *, newest: bool, limit: int) -> list[Stage]:
     return [{"$addFields": {_BRACKET: time_of(field)}}, sort, {"$limit": limit}, {"$unset": _BRACKET}]
 
 
-def brackets(field: str, before: datetime | None, after: datetime | None, *, newest: bool) -> list[tuple[Stage, bool]]:
-    """Conditions that part the values of a field by type and form, each a range that an index on it can serve; and
-    whether the rows of each stand in the order of time. Together they hold every row that `within` lets through."""
-    numbers = [({field: _range(low, high)}, True) for low, high in _numbers(before, after)]
-    dates = ({field: _range(after or EARLIEST, before or _LATEST)}, True)
-    if newest:  # what is shown and counted: text in its own order, which differs from that of time by hours at most
-        return [dates, *numbers, ({field: _texts(before, after, "", timedelta(days=2))}, True)]
-    parts: list[tuple[Stage, bool]] = [dates, *numbers]
-    for blank, form in FORMS:
-        parts.append(({field: {**_texts(before, after, blank, timedelta(seconds=2)), "$regex": form}}, True))
-    other = [{field: {"$not": {"$regex": form}}} for _, form in FORMS]
-    return [*parts, ({"$and": [{field: {"$type": "string"}}, *other]}, False)]
+def brackets(field: str, before: datetime | None, after: datetime | None) -> list[Stage]:
+    """Conditions that part the values of a field by type, each a range that an index on it serves in the order of time:
+    datetimes, seconds, milliseconds, and text of the usual form, which is that of one zone with a `T`."""
+    dates = {field: _range(after or EARLIEST, before or _LATEST)}
+    numbers = [{field: _range(low, high)} for low, high in _numbers(before, after)]
+    return [dates, *numbers, {field: {**_texts(before, after, "T", timedelta(seconds=2)), "$regex": _USUAL}}]
+
+
+def rare(field: str) -> Stage:
+    """Text of any other form: with a blank, another zone, or blanks around it. In no order."""
+    return {"$and": [{field: {"$type": "string"}}, {field: {"$not": {"$regex": _USUAL}}}]}
+
+
+def shown(field: str, before: datetime | None, after: datetime | None) -> list[Stage]:
+    """The same for what is listed and counted, where text may stand in its own order: hours off at most."""
+    return [*brackets(field, before, after)[:-1], {field: _texts(before, after, "", timedelta(days=2))}]
 
 
 def _range(low: Any, high: Any) -> Stage:

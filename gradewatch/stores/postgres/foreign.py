@@ -99,7 +99,8 @@ class PostgresTable:
 
     async def select(self, what: Select) -> list[Row]:
         await self._known()
-        conditions = [moments.is_absent(self._column(name), self._types[name]) for name in what.absent]
+        absent = moments.is_strange if what.strange else moments.is_null
+        conditions = [absent(self._column(name), self._types[name]) for name in what.absent]
         if what.by is None:
             return await self._rows([*self._in(what.words, what.kinds), *conditions], what.limit)
         by, kind = self._column(what.by), self._types[what.by]

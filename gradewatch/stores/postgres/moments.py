@@ -28,7 +28,12 @@ def is_time(column: sql.Composable, kind: str) -> sql.Composable:
     return sql.SQL("{}::text ~ {}").format(column, sql.Literal(_ISO))
 
 
-def is_absent(column: sql.Composable, kind: str) -> sql.Composable:
+def is_null(column: sql.Composable, kind: str) -> sql.Composable:
+    return sql.SQL("{} IS NULL").format(column)
+
+
+def is_strange(column: sql.Composable, kind: str) -> sql.Composable:
+    """Is there nothing, or what is no time?"""
     return sql.SQL("({}) IS NOT TRUE").format(is_time(column, kind))
 
 
