@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -59,6 +60,7 @@ from gradewatch.stores.mongo.papers import PaperBucket
 P = ParamSpec("P")
 T = TypeVar("T")
 
+ABREAST = 2  # chunks repaired at the same time: one is prepared while the other is written
 MIGRATION = 600.0  # seconds a migration may take: it may have to build indexes over millions of documents
 
 
@@ -168,19 +170,29 @@ class MongoStore(PaperBucket, ProviderMemory, RowNoteLog):
         return await self._do(worker.finish, finishes)
 
     async def repair(self, actions: Sequence[Action], *, sweep: str, by: str) -> list[Result]:
-        """In chunks, so that no transaction takes long. Once a chunk is written, a fault in a later one is reported as
-        FAILED results rather than raised: what was done must not be forgotten."""
+        """In chunks, so that no transaction takes long, a few of them at a time. Once a chunk is written, a fault in
+        another is reported as FAILED results rather than raised: what was done must not be forgotten."""
+        chunks = [actions[start : start + repair.CHUNK] for start in range(0, len(actions), repair.CHUNK)]
         results: list[Result] = []
-        for start in range(0, len(actions), repair.CHUNK):
-            chunk = actions[start : start + repair.CHUNK]
-            try:
-                results += await self._do(repair.repair, chunk, sweep, by)
-            except StoreError as error:
-                if not results:
-                    raise
-                results += [Result(action, Outcome.FAILED, str(error)) for action in actions[start:]]
-                break
+        fault: StoreError | None = None
+        for group in (chunks[start : start + ABREAST] for start in range(0, len(chunks), ABREAST)):
+            if fault is None:
+                answers = await asyncio.gather(*(self._repair(chunk, sweep, by) for chunk in group))
+                faults = [answer for answer in answers if isinstance(answer, StoreError)]
+                fault = faults[0] if faults else None
+                if len(faults) == len(group) and not results:
+                    raise faults[0]
+            else:
+                answers = [fault for _ in group]
+            for chunk, answer in zip(group, answers, strict=True):
+                results += _failed(chunk, answer) if isinstance(answer, StoreError) else answer
         return results
+
+    async def _repair(self, chunk: Sequence[Action], sweep: str, by: str) -> list[Result] | StoreError:
+        try:
+            return await self._do(repair.repair, chunk, sweep, by)
+        except StoreError as error:
+            return error
 
     async def operate(
         self,
@@ -281,3 +293,7 @@ class MongoStore(PaperBucket, ProviderMemory, RowNoteLog):
             if went < size:
                 break
         return gone
+
+
+def _failed(chunk: Sequence[Action], error: StoreError) -> list[Result]:
+    return [Result(action, Outcome.FAILED, str(error)) for action in chunk]
