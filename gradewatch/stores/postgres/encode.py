@@ -32,6 +32,8 @@ def dump(value: Any) -> Json:
 
 def text(value: str) -> str:
     """Text that PostgreSQL can hold: lone surrogates become question marks, as NUL becomes the replacement mark."""
+    if value.isascii() and "\x00" not in value:
+        return value
     return value.encode("utf-8", "replace").decode("utf-8").replace("\x00", "\ufffd")
 
 

@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from gradewatch.stores.postgres.caller import Caller
 
 PAGE = 10_000  # the longest list one call may ask for
-ABREAST = 2  # chunks repaired at the same time: one is prepared while the other is written
-CHUNK = 500  # rows repaired, undone or purged in one statement: some 30 ms
+ABREAST = 3  # chunks repaired at the same time: while two are being written, the next one is prepared
+CHUNK = 250  # rows repaired, undone or purged in one statement: some 20 ms
 _UNSAID = {"requeue": "Queued again by hand.", "fail": "Failed by hand.", "cancel": "Cancelled by hand."}
 _FROM = {"requeue": "running, failed or cancelled", "fail": "pending or running", "cancel": "pending or running"}
 
@@ -171,20 +171,24 @@ class FunctionStore(RowNoteLog, ProviderMemory):
     async def repair(self, actions: Sequence[Action], *, sweep: str, by: str) -> list[Result]:
         """In chunks, so that no statement takes long, a few of them at a time. Once a chunk is written, a fault in
         another is reported as FAILED results rather than raised: what was done must not be forgotten."""
-        chunks = [actions[start : start + CHUNK] for start in range(0, len(actions), CHUNK)]
-        results: list[Result] = []
+        once = len({action.subject for action in actions}) == len(actions)
+        gate = asyncio.Semaphore(ABREAST if once else 1)  # of two actions on one job the first one counts
         faults: list[StoreError] = []
-        for group in (chunks[start : start + ABREAST] for start in range(0, len(chunks), ABREAST)):
-            answers: list[list[Result] | StoreError]
-            if not faults:
-                answers = await asyncio.gather(*(self._repair(chunk, sweep, by) for chunk in group))
-                faults = [answer for answer in answers if isinstance(answer, StoreError)]
-                if len(faults) == len(group) and not results:
-                    raise faults[0]
-            else:
-                answers = [faults[0] for _ in group]
-            for chunk, answer in zip(group, answers, strict=True):
-                results += _failed(chunk, answer) if isinstance(answer, StoreError) else answer
+
+        async def in_turn(chunk: Sequence[Action]) -> list[Result] | StoreError:
+            async with gate:
+                answer = faults[0] if faults else await self._repair(chunk, sweep, by)
+            if isinstance(answer, StoreError):
+                faults.append(answer)
+            return answer
+
+        chunks = [actions[start : start + CHUNK] for start in range(0, len(actions), CHUNK)]
+        answers = await asyncio.gather(*map(in_turn, chunks))
+        if faults and all(isinstance(answer, StoreError) for answer in answers):
+            raise faults[0]
+        results: list[Result] = []
+        for chunk, answer in zip(chunks, answers, strict=True):
+            results += _failed(chunk, answer) if isinstance(answer, StoreError) else answer
         return results
 
     async def _repair(self, chunk: Sequence[Action], sweep: str, by: str) -> list[Result] | StoreError:
