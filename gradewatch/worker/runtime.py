@@ -31,6 +31,7 @@ log = structlog.get_logger(__name__)
 
 PULSE = 0.5  # seconds between two stamps of the event loop's pulse
 SOURCE = "jobs"
+MOST = 256  # jobs claimed at once: no claim takes long, and while one is made the jobs of the one before it run
 
 # What a stop may take beyond the drain, whatever the store does: 4.5 s in all.
 STOP_JOBS, STOP_WRITES, STOP_SESSION, STOP_HEARTBEAT = 1.5, 1.5, 1.0, 0.5
@@ -182,7 +183,7 @@ class Worker:
     async def _step(self) -> None:
         """Fill the free slots, or wait for what comes first: a free slot, a change in the store, time to look."""
         session_id = self._membership.id or await self._membership.open()
-        room = self._pool.room if self._membership.may_claim() else 0
+        room = min(self._pool.room, MOST) if self._membership.may_claim() else 0
         if room == 0:
             await self._wakeup.sleep()
             return
