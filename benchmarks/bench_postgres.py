@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.figures import Entry, at_most, percentile, spread, worth_knowing
+from benchmarks.noop_worker import SERVER_SLOTS
 from benchmarks.postgres_server import Server, new_server
 from benchmarks.world import ROOT
 from gradewatch.config import QueueSettings
@@ -73,7 +74,15 @@ async def _jobs(server: Server) -> list[Entry]:
     for _ in range(ROUNDS):
         for _ in range(JOBS // 100):
             await store.submit([NewJob("noop", {})] * 100)
-        argv = [sys.executable, "-m", "benchmarks.noop_worker", server.url("jobs"), str(JOBS), "warning"]
+        argv = [
+            sys.executable,
+            "-m",
+            "benchmarks.noop_worker",
+            server.url("jobs"),
+            str(JOBS),
+            "warning",
+            str(SERVER_SLOTS),
+        ]
         worker = await asyncio.create_subprocess_exec(*argv, cwd=ROOT, stdout=subprocess.PIPE)
         seconds, _ = await worker.communicate()
         rates.append(JOBS / float(seconds))

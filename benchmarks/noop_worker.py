@@ -1,5 +1,8 @@
-"""`python -m benchmarks.noop_worker URL JOBS LEVEL`: a worker process whose jobs do nothing. Ends once it has done
-that many, and prints how many seconds it took."""
+"""`python -m benchmarks.noop_worker URL JOBS LEVEL [SLOTS]`: a worker process whose jobs do nothing. Ends once it has
+done that many, and prints how many seconds it took.
+
+Over a server of its own (PostgreSQL) it is given twice as many slots as it claims at once, so that both work together.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from gradewatch.worker.observer import Observer
 from gradewatch.worker.runtime import Worker
 
 SLOTS = 256
+SERVER_SLOTS = 512
 
 
 class Count(Observer):
@@ -38,7 +42,7 @@ async def noop(context: JobContext) -> Mapping[str, Any]:
     return {}
 
 
-async def main(url: str, jobs: int) -> None:
+async def main(url: str, jobs: int, slots: int = SLOTS) -> None:
     open_store = opener(Settings(store=StoreSettings(url=url)))
     store = await open_store()
     count = Count(jobs)
@@ -48,7 +52,7 @@ async def main(url: str, jobs: int) -> None:
         name="noop",
         queues=["default"],
         handlers={"noop": noop},
-        settings=WorkerSettings(slots=SLOTS),
+        settings=WorkerSettings(slots=slots),
         heartbeat_timeout=15.0,
         version="bench",
         observer=count,
@@ -61,4 +65,4 @@ async def main(url: str, jobs: int) -> None:
 
 if __name__ == "__main__":
     set_up_logs("json", sys.argv[3])
-    asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), *map(int, sys.argv[4:])))

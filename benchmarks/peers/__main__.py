@@ -1,4 +1,5 @@
-"""`python -m benchmarks.peers PYTHON`: no-op jobs through ours and two others, in turn on one server; prints ratios.
+"""`python -m benchmarks.peers PYTHON`: no-op jobs through ours and two others, in turn on one server; then, side by
+side, kill -9 of a worker until its job runs again. Prints ratios and times.
 
 PYTHON is the interpreter of the environment that has the peers. All commit durably; ours fences every write.
 """
@@ -14,13 +15,15 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.figures import Entry, at_least, worth_knowing
+from benchmarks.noop_worker import SERVER_SLOTS
+from benchmarks.peers import killing
 from benchmarks.postgres_server import Server, new_server
 from benchmarks.world import ROOT
 from gradewatch.model import NewJob
 from gradewatch.stores.postgres import PostgresStore
 
 JOBS, ROUNDS = 20_000, 3
-BATCHES = (10, 256)  # PgQueuer's: its default, and as many as our worker has slots
+BATCHES = (10, 256)  # PgQueuer's: its default, and as many as our worker claims at once
 SLOWEST = 2000  # jobs for the one that takes them one by one
 BAR = 2.0
 HERE = Path(__file__).parent
@@ -30,12 +33,13 @@ def main(python: str) -> int:
     server = new_server(durable=True)
     try:
         rates = _rates(server, python)
+        killed = asyncio.run(killing.run(server, python))
     finally:
         server.remove()
-    entries = _entries({name: median(some) for name, some in rates.items()})
+    entries = [*_entries({name: median(some) for name, some in rates.items()}), *killed]
     for entry in entries:
         bar = "" if entry["bar"] is None else f"  (bar: {entry['bar']}{'' if entry['ok'] else ', MISSED'})"
-        print(f"{entry['name']:<60} {entry['value']:>10} {entry['unit']}{bar}")
+        print(f"{entry['name']:<76} {entry['value']:>10} {entry['unit']}{bar}  {entry.get('detail', '')}".rstrip())
     return 0 if all(entry["ok"] for entry in entries) else 1
 
 
@@ -55,7 +59,7 @@ def _rates(server: Server, python: str) -> Mapping[str, list[float]]:
 
 def _ours(url: str) -> float:
     asyncio.run(_submit(url))
-    argv = [sys.executable, "-m", "benchmarks.noop_worker", url, str(JOBS), "warning"]
+    argv = [sys.executable, "-m", "benchmarks.noop_worker", url, str(JOBS), "warning", str(SERVER_SLOTS)]
     return JOBS / float(subprocess.run(argv, cwd=ROOT, check=True, capture_output=True, timeout=120).stdout)
 
 

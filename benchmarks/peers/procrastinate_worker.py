@@ -1,5 +1,8 @@
 """Procrastinate: `submit URL JOBS` defers no-op jobs; `work URL JOBS` runs them and prints how many seconds that took.
-It takes jobs one by one; as many may be under way as with ours."""
+It takes jobs one by one; as many may be under way as with ours.
+
+`install URL`, `one URL` and `hold URL` are for killing: one job that never ends, and a worker at its defaults that says
+"ready", and "begun" with each job."""
 
 from __future__ import annotations
 
@@ -16,12 +19,37 @@ def make_app(url: str) -> App:
     return App(connector=PsycopgConnector(conninfo=url))
 
 
-async def submit(url: str, jobs: int) -> None:
+async def install(url: str) -> None:
     app = make_app(url)
-    app.task(name="noop")(noop)
     async with app.open_async():
         if not await app.check_connection_async():
             await app.schema_manager.apply_schema_async()
+
+
+async def one(url: str) -> None:
+    app = make_app(url)
+    async with app.open_async():
+        await app.configure_task("held").defer_async()
+
+
+async def hold(url: str) -> None:
+    app = make_app(url)
+
+    @app.task(name="held")
+    async def held() -> None:
+        print("begun", flush=True)
+        await asyncio.Event().wait()
+
+    async with app.open_async():
+        print("ready", flush=True)
+        await app.run_worker_async()
+
+
+async def submit(url: str, jobs: int) -> None:
+    await install(url)
+    app = make_app(url)
+    app.task(name="noop")(noop)
+    async with app.open_async():
         for _ in range(jobs // 100):
             await app.configure_task("noop").batch_defer_async(*({} for _ in range(100)))
 
@@ -51,4 +79,5 @@ async def work(url: str, jobs: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run({"submit": submit, "work": work}[sys.argv[1]](sys.argv[2], int(sys.argv[3])))
+    commands = {"submit": submit, "work": work, "install": install, "one": one, "hold": hold}
+    asyncio.run(commands[sys.argv[1]](sys.argv[2], *map(int, sys.argv[3:])))
