@@ -93,7 +93,8 @@ async def _peer(server: Server, python: str, name: str, n: int) -> float:
 
 def _database(server: Server, name: str) -> str:
     server.sql(f"CREATE DATABASE {name}")
-    return server.url(name)
+    url: str = server.url(name)
+    return url
 
 
 async def _kill(argv: Sequence[str], submit: Callable[[], Awaitable[None]]) -> float:

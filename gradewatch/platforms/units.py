@@ -1,4 +1,4 @@
-"""PURE. What `systemctl show` says of units, and what it means. The properties and their values are those of
+"""What `systemctl show` says of units, and what it means, as values. The properties and their values are those of
 org.freedesktop.systemd1(5) and systemctl(1): one Key=Value a line, an empty line between two units."""
 
 from __future__ import annotations

@@ -84,6 +84,19 @@ async def test_an_older_or_newer_schema(url: str, found: str, said: str) -> None
                 await store.migrate()
 
 
+async def test_an_older_schema_gets_what_it_lacks(url: str) -> None:
+    async with opened(PostgresStore(url)) as store:
+        hands = await Hands.open(store)
+        [job_id] = await store.submit([new()])
+        for known in range(1, len(schema.scripts())):
+            by_hand(url, "DROP FUNCTION IF EXISTS gradewatch.finish")
+            by_hand(url, f"UPDATE gradewatch.meta SET value = '{known}' WHERE key = 'schema_version'")
+            assert await store.migrate() == [name for name, _ in schema.scripts()[known:]]
+        [job] = await hands.claim(1)
+        assert job.id == job_id
+        assert await hands.finish(job)
+
+
 async def test_a_dropped_index_or_trigger_is_reported_and_migrate_makes_it_again(url: str) -> None:
     async with opened(PostgresStore(url)) as store:
         by_hand(url, "DROP INDEX gradewatch.jobs_claim")
@@ -166,6 +179,7 @@ QUESTIONS = {
     "one": "get_job('x')",
     "purge": "purge('jobs', 0, 5)",
     "changes": "changes()",
+    "finish": """finish('[{"id": "x", "token": 1, "kind": "succeed"}, {"id": "y", "token": 1, "kind": "retry"}]')""",
 }
 
 
