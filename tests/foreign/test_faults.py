@@ -309,7 +309,8 @@ VALUES = [
     "2026-03-02T09:60Z", "1970-06-01T00:00:00Z", "1971-06-01T00:00:00Z", "0001-01-01T00:00:00Z", "9999-12-31T00:00:00Z",
     "2026-03-02T09:00:00Zx", 0, 1, -5, 1.5, 1772442000, 1772442000.5, 1772442000000, 10**18, float("nan"), float("inf"),
     float("-inf"), True, False, {}, {"$date": 1}, [], [1772442000], ["2026-03-02T09:00:00Z"],
-    datetime(2026, 3, 2, tzinfo=UTC), datetime(1969, 1, 1, tzinfo=UTC), [datetime(2026, 3, 2, tzinfo=UTC)], b"2026-03-02T09:00:00Z",
+    datetime(2026, 3, 2, tzinfo=UTC), datetime(1969, 1, 1, tzinfo=UTC), [datetime(2026, 3, 2, tzinfo=UTC)],
+    b"2026-03-02T09:00:00Z",
 ]  # fmt: skip
 
 
