@@ -11,6 +11,7 @@ from builders import NOW, ago
 from gradewatch.config.foreign import PRESETS, ForeignSettings
 from gradewatch.model import Action, ActionKind, Code, NotedRepair, RowNote
 from gradewatch.stores.mapping.row import ForeignJob, read_row
+from gradewatch.stores.mapping.writes import kept
 
 TASKS, GRADING, JOBS = (PRESETS[name].settings for name in ("mongo-tasks", "mongo-grading-jobs", "supabase-jobs"))
 PROGRESS = replace(TASKS, fields=replace(TASKS.fields, progress_done="done", progress_total="total"))
@@ -35,5 +36,6 @@ def action(kind: ActionKind = ActionKind.EXPIRE) -> Action:
 def repair(
     action: str, after: dict[str, Any], *, age: float = 60.0, subject: str = "t1", undone: bool = False, id: int = 1
 ) -> NotedRepair:
-    note = RowNote(action, "tasks", subject, "worker_not_running", "lost", {}, after)
+    before = kept({"status": "processing", "started_at": ago(300)})
+    note = RowNote(action, "tasks", subject, "worker_not_running", "lost", before, after)
     return NotedRepair(id, "s1", ago(age), note, NOW - timedelta(seconds=1) if undone else None)

@@ -172,6 +172,15 @@ def test_what_is_no_late_write(row: Any, repairs: Any) -> None:
     assert late(row, *repairs) == {}
 
 
+def test_a_claim_is_told_from_a_late_write_without_comparing_clocks() -> None:
+    """It came within a moment of the repair, by a clock that is behind."""
+    assert late(running(started_at=ago(61)), repair("requeue", TAKEN_BACK, age=60.0)) == {}
+    nameless = replace(TASKS, fields=replace(TASKS.fields, started=()))
+    jobs = {name: {"t1": read(ended(worker_id=name), nameless)} for name in ("w2", "")}
+    told = {name: twice.written_late(nameless, [repair("requeue", TAKEN_BACK)], job) for name, job in jobs.items()}
+    assert (told["w2"], list(told[""])) == ({}, ["t1"])
+
+
 def test_a_row_is_as_a_repair_left_it() -> None:
     assert twice.untouched({"a": "2026-03-02T09:00:00Z", "b": 1}, {"a": "2026-03-02 09:00:00", "b": 1})
     assert not twice.untouched({"b": 2}, {"b": 1})

@@ -89,7 +89,7 @@ def written_late(
         if job is None or repair.undone_at is not None or job.state not in _WORKERS_WRITE:
             continue
         word = settings.words.state(restored(repair.note.after).get(settings.fields.state))
-        if job.state is word or _claimed_since(job, repair.at):
+        if job.state is word or _claimed_since(settings, job, repair):
             continue
         if word is JobState.PENDING:
             found[job.id] = (
@@ -107,8 +107,16 @@ def written_late(
 _WORKERS_WRITE = (JobState.RUNNING, JobState.SUCCEEDED, JobState.FAILED)  # people cancel, and queue again
 
 
-def _claimed_since(job: ForeignJob, when: datetime) -> bool:
-    return job.started is not None and job.started > when
+def _claimed_since(settings: ForeignSettings, job: ForeignJob, repair: NotedRepair) -> bool:
+    """A job that was taken back had its start taken off: one that is there is a new claim's, unless the former worker
+    wrote its own again. No two clocks are compared, whose difference a quick claim would fall into."""
+    names = settings.fields.started
+    if repair.note.action != "requeue":
+        return job.started is not None and job.started > repair.at
+    if not names:
+        return bool(job.worker)
+    was = restored(repair.note.before)
+    return job.started is not None and not any(same(job.started, was.get(name)) for name in names)
 
 
 def untouched(now_is: Mapping[str, object], after: Mapping[str, object]) -> bool:
