@@ -224,6 +224,13 @@ class Scene:
                 return True
             return False
 
+    def count(self, table: str, **equal: str) -> int:
+        """Rows, straight from the store: asked all the time, while a process is to be caught in the act."""
+        where = " AND ".join(f"{name} = ?" for name in equal)
+        with closing(sqlite3.connect(self.database)) as file:
+            (found,) = file.execute(f"SELECT count(*) FROM {table} WHERE {where}", tuple(equal.values())).fetchone()
+            return int(found)
+
     async def clear(self) -> None:
         """End every process and close the store, then show the logs: pytest prints them where the test failed."""
         for service in self.services:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("chaos_kit")  # its failed assertions show their values too
+pytest.register_assert_rewrite("chaos_kit", "scenarios")  # their failed assertions show their values too
 
-from chaos_kit import Scene  # noqa: E402 - after it was registered
+from chaos_kit import Scene  # noqa: E402 - after they were registered
 
 
 @pytest.fixture

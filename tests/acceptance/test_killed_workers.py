@@ -7,31 +7,16 @@ import signal
 import time
 
 import pytest
+import scenarios
 from chaos_kit import Scene, until
 
-from gradewatch.model import JobState, Outcome
+from gradewatch.model import Outcome
 
 pytestmark = pytest.mark.acceptance
 
 
 async def test_a_supervised_worker_killed_half_way(scene: Scene) -> None:
-    ids = await scene.submit(2, papers=80)
-    run = scene.start("run")
-    job = await scene.half_way(ids[0])
-    victim = await scene.session_of(job)
-    os.kill(victim.pid, signal.SIGKILL)
-
-    await scene.graded_once(ids)
-    again = await scene.job(job.id)
-    assert (again.lost, again.attempt, again.token) == (1, 2, 2)
-    await until(lambda: run.lines("restart verified", worker="worker-1"), "the restart is verified")
-    assert await scene.story() == [("requeue", "applied", job.id), ("restart", "applied", "worker-1")]
-    requeue, restart = await scene.audit()
-    assert requeue.sweep == restart.sweep
-    assert "killed by SIGKILL" in requeue.message
-    assert requeue.before is not None
-    assert requeue.before["state"] == "running"
-    assert restart.verified is True
+    _, victim = await scenarios.supervised_worker_killed(scene, papers=80)
     (ended,) = [s for s in await scene.store.sessions() if s.id == victim.id]
     assert ended.end_reason.startswith("died: its process ended: killed by SIGKILL")
 
@@ -58,30 +43,7 @@ async def test_an_unsupervised_worker_killed_half_way(scene: Scene) -> None:
 
 
 async def test_a_worker_stopped_and_continued(scene: Scene) -> None:
-    """Its late write must be refused, and it must find its way back to work."""
-    ids = await scene.submit(2, papers=80)
-    workers = {service.pid: service for service in (scene.start("worker"), scene.start("worker"))}
-    scene.start("watch")
-    await scene.workers(2)
-    job = await scene.half_way(ids[0])
-    stopped = workers[(await scene.session_of(job)).pid]
-    await scene.freeze(stopped.pid)
-    before = await scene.job(job.id)
-    assert before.state is JobState.RUNNING
-    await scene.finished(ids)  # by the other one
-    os.kill(stopped.pid, signal.SIGCONT)
-
-    (back,) = await until(lambda: stopped.lines("job taken back", job=job.id), "the worker gives up the job")
-    assert "no longer held" in back["why"] or "the watch ended this worker's session" in back["why"]
-    await until(lambda: stopped.lines("session ended by the watch"), "it learns of its session's end")
-    await until(lambda: stopped.lines("session reopened"), "it opens another session")
-    (other,) = (service for service in workers.values() if service is not stopped)
-    other.kill(signal.SIGTERM)
-    more = await scene.submit(1, papers=5)
-    await until(lambda: stopped.lines("job finished", job=more[0]), "it works again")
-    await scene.graded_once([*ids, *more])
-    assert not stopped.lines("job finished", job=job.id)
-    assert await scene.story() == [("requeue", "applied", job.id)]
+    await scenarios.worker_stopped_and_continued(scene, papers=80)
 
 
 async def test_a_hung_supervised_worker_is_restarted(scene: Scene) -> None:

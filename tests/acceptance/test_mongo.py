@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import sys
-from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import scenarios
 from chaos_kit import Scene, later, until
 
-from gradewatch.model import JobState, NewSession, Outcome
+from gradewatch.model import JobState, Outcome
 from gradewatch.stores.mongo import MongoStore
 
 sys.path.append(str(Path(__file__).parents[1] / "stores"))
@@ -21,8 +19,6 @@ import mongo_server
 
 pytestmark = pytest.mark.acceptance
 
-LOST = 30  # jobs of one lost worker
-BUDGET = 20  # of them may be taken back, until somebody raises the budget
 AWAY = 5.0  # seconds: two heartbeat timeouts
 
 
@@ -40,10 +36,9 @@ class MongoScene(Scene):
         finally:
             self.server.remove()
 
-    def count(self, collection: str, **query: str) -> int:
-        """Straight from the server, while a process is to be caught in the act."""
+    def count(self, table: str, **equal: str) -> int:
         with self.server.client() as hand:
-            return hand["scene"][f"gradewatch_{collection}"].count_documents(query)
+            return hand["scene"][f"gradewatch_{table}"].count_documents(equal)
 
 
 @pytest.fixture
@@ -57,45 +52,11 @@ async def scene(tmp_path: Path) -> AsyncIterator[MongoScene]:
 
 
 async def test_a_supervised_worker_killed_half_way(scene: MongoScene) -> None:
-    ids = await scene.submit(2, papers=40)
-    run = scene.start("run")
-    job = await scene.half_way(ids[0])
-    os.kill((await scene.session_of(job)).pid, signal.SIGKILL)
-
-    await scene.graded_once(ids)
-    again = await scene.job(job.id)
-    assert (again.lost, again.attempt, again.token) == (1, 2, 2)
-    await until(lambda: run.lines("restart verified", worker="worker-1"), "the restart is verified")
-    assert await scene.story() == [("requeue", "applied", job.id), ("restart", "applied", "worker-1")]
+    await scenarios.supervised_worker_killed(scene, papers=40)
 
 
 async def test_the_watch_is_killed_in_the_middle_of_a_repair(scene: MongoScene) -> None:
-    """No job repaired twice, none forgotten, and what the killed watch has spent stays spent."""
-    ids = await scene.submit(LOST, papers=1)
-    session = await scene.store.open_session(
-        NewSession(name="vanished", queues=("default",), slots=LOST, host="elsewhere", pid=1, version="0")
-    )
-    assert len(await scene.store.claim(session, ["default"], ["grade"], LOST)) == LOST
-    await scene.store.beat(session, loop_age=0.0, busy=LOST)
-    budget = {"REMEDIATION__BUDGET__REQUEUE": f"{BUDGET}/10m", "REMEDIATION__BATCH": "1"}
-    first = scene.start("watch", **budget)
-    await until(lambda: scene.count("audit", outcome="applied") >= 4, "the repair has begun")
-    first.kill()
-    await first.ended()
-    assert scene.count("audit", outcome="applied") < BUDGET, "the watch was killed too late for this test"
-
-    second = scene.start("watch", **budget)
-    await until(lambda: second.lines("finding", code="remediation_budget_spent"), "the budget is spent")
-    assert scene.count("audit", outcome="applied") == BUDGET
-    assert scene.count("jobs", state="running") == LOST - BUDGET
-    second.kill()
-
-    scene.start("watch", REMEDIATION__BUDGET__REQUEUE=f"{2 * LOST}/10m")
-    await until(lambda: scene.count("jobs", state="running") == 0, "the rest is taken back")
-    times = Counter(e.subject for e in await scene.audit("requeue") if e.outcome is Outcome.APPLIED)
-    assert times == Counter(ids)
-    scene.start("worker")
-    await scene.graded_once(ids)
+    await scenarios.watch_killed_in_mid_repair(scene, lost=30, budget=20, begun=4)
 
 
 async def test_the_server_is_killed_and_away_for_a_while(scene: MongoScene) -> None:

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import fcntl
-import json
-import signal
 import sqlite3
 import struct
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
 
 import pytest
-from chaos_kit import Scene, Service, later, until
-
-from gradewatch.model import Credit
+import scenarios
+from chaos_kit import Scene, until
 
 pytestmark = pytest.mark.acceptance
-
-AWAY = 7.0  # seconds: several heartbeat timeouts, and longer than any job may wait
-IMPATIENT = {"TIMEOUTS__SCHEDULE_TO_START": "6500ms", "TIMEOUTS__HEARTBEAT": "2500ms", "STORE__TIMEOUT": "1s"}
 
 
 @asynccontextmanager
@@ -66,51 +60,5 @@ async def folder_moved(scene: Scene) -> AsyncIterator[None]:
 
 
 @pytest.mark.parametrize("taken_away", [write_locked, all_locked, file_moved, folder_moved])
-async def test_the_store_is_taken_away_for_a_while(
-    scene: Scene, taken_away: Callable[[Scene], AbstractAsyncContextManager[None]]
-) -> None:
-    worker, watch = scene.start("worker", **IMPATIENT), scene.start("watch", **IMPATIENT)
-    (session,) = await scene.workers(1)
-    await until(lambda: _status(watch), "the watch has seen the worker")
-    first, second = await scene.submit(2, papers=80)
-    await scene.half_way(first)
-
-    async with taken_away(scene):
-        await until(lambda: watch.lines("finding", code="store_unreachable"), "the watch says so")
-        body = await until(lambda: _refusal(watch, "/api/worker_status"), "nobody can be said to work")
-        assert json.loads(body)["worker_running"] is False
-        assert json.loads(body)["error"]
-        await until(lambda: _refusal(watch, "/readyz"), "it is not ready")
-        doctor = await scene.run("doctor", "--json", code=2)
-        assert json.loads(doctor.stdout)["status"] == "cannot_tell", "doctor, which changes nothing, sees it too"
-        assert await watch.metric('gradewatch_store_up{store="sqlite"}') == 0
-        assert (await watch.get("/livez"))[0] == 200
-        await until(later(AWAY), "the outage lasts")
-
-    await until(lambda: watch.lines("finding gone", code="store_unreachable"), "the watch says that it is over")
-    await watch.cycles(2)  # of which one acts
-    assert await watch.metric('gradewatch_store_up{store="sqlite"}') == 1
-    watch.kill(signal.SIGTERM)  # before the jobs have waited too long without any outage
-    await watch.ended()
-    await scene.graded_once([first, second])
-    assert len(worker.lines("store back")) <= 3, "one outage is told once, or twice for each way to the store"
-    assert await scene.story() == [], "nobody was failed or taken back for it"
-    assert [s.id for s in await scene.store.sessions()] == [session.id], "nor was its worker given up"
-    credit = await until(lambda: _credited(scene), "the outage is credited")
-    assert credit.kind == "outage"
-
-
-async def _status(watch: Service) -> bool:
-    return (await watch.get("/api/worker_status"))[0] == 200
-
-
-async def _refusal(watch: Service, path: str) -> str | None:
-    """The body of a 503. A good answer may be a second old."""
-    status, body = await watch.get(path)
-    return body if status == 503 else None
-
-
-async def _credited(scene: Scene) -> Credit | None:
-    """The longest span that was credited, once it is about as long as the outage."""
-    credits = (await scene.store.control({})).credits
-    return next((c for c in credits if (c.end - c.start).total_seconds() >= AWAY), None)
+async def test_the_store_is_taken_away_for_a_while(scene: Scene, taken_away: scenarios.Outage) -> None:
+    await scenarios.store_taken_away(scene, taken_away)

@@ -7,47 +7,19 @@ import os
 import signal
 import sqlite3
 import time
-from collections import Counter
 from contextlib import closing
 
 import pytest
+import scenarios
 from chaos_kit import Scene, Service, until
 
-from gradewatch.model import JobState, NewSession, Outcome
+from gradewatch.model import JobState, Outcome
 
 pytestmark = pytest.mark.acceptance
 
-LOST = 150  # jobs of one lost worker
-BUDGET = 100  # of them may be taken back, until somebody raises the budget
-
 
 async def test_the_watch_is_killed_in_the_middle_of_a_repair(scene: Scene) -> None:
-    """No job repaired twice, none forgotten, and what the killed watch has spent stays spent."""
-    ids = await scene.submit(LOST, papers=1)
-    await _claim_and_vanish(scene, LOST)
-    budget = {"REMEDIATION__BUDGET__REQUEUE": f"{BUDGET}/10m", "REMEDIATION__BATCH": "1"}
-    first = scene.start("watch", **budget)
-    await until(lambda: _applied(scene) >= 10, "the repair has begun")
-    first.kill()
-    await first.ended()
-    done = _applied(scene)
-    assert done < BUDGET, "the watch was killed too late for this test"
-
-    second = scene.start("watch", **budget)
-    await until(lambda: second.lines("finding", code="remediation_budget_spent"), "the budget is spent")
-    assert _applied(scene) == BUDGET
-    assert _running(scene) == LOST - BUDGET
-    second.kill()
-
-    scene.start("watch", REMEDIATION__BUDGET__REQUEUE=f"{2 * LOST}/10m")
-    await until(lambda: _running(scene) == 0, "the rest is taken back")
-    times = Counter(e.subject for e in await scene.audit("requeue") if e.outcome is Outcome.APPLIED)
-    assert times == Counter(ids)
-    assert {e.before["state"] for e in await scene.audit("requeue") if e.before} == {"running"}
-    assert len({e.by for e in await scene.audit("requeue") if e.outcome is Outcome.APPLIED}) == 3
-    assert len({e.sweep for e in await scene.audit("requeue") if e.outcome is Outcome.APPLIED}) >= 3
-    scene.start("worker")
-    await scene.graded_once(ids)
+    await scenarios.watch_killed_in_mid_repair(scene, lost=150, budget=100, begun=10)
 
 
 async def test_a_pause_holds_the_repairs_and_is_credited(scene: Scene) -> None:
@@ -80,7 +52,7 @@ async def test_a_pause_holds_the_repairs_and_is_credited(scene: Scene) -> None:
 
 async def test_a_rehearsal_changes_nothing(scene: Scene) -> None:
     lost, late = await scene.submit(2, papers=3)
-    await _claim_and_vanish(scene, 1)
+    await scenarios.claim_and_vanish(scene, 1)
     settings = {"TIMEOUTS__SCHEDULE_TO_START": "2500ms"}
     await until(lambda: _waited(scene, late) > 2.5, "one is lost and one is late")
     before = await scene.jobs([lost, late])
@@ -139,27 +111,10 @@ def _leader(watches: list[Service]) -> Service | None:
     return acting[0] if acting and all(watch.lines("watch started") for watch in watches) else None
 
 
-async def _claim_and_vanish(scene: Scene, jobs: int) -> None:
-    """A worker that claims them, beats once, and is never heard of again."""
-    session = await scene.store.open_session(
-        NewSession(name="vanished", queues=("default",), slots=jobs, host="elsewhere", pid=1, version="0")
-    )
-    assert len(await scene.store.claim(session, ["default"], ["grade"], jobs)) == jobs
-    await scene.store.beat(session, loop_age=0.0, busy=jobs)
-
-
 def _ask(scene: Scene, sql: str, *values: object) -> list[tuple[object, ...]]:
     """Straight from the file: asked hundreds of times a second, while a process is to be caught in the act."""
     with closing(sqlite3.connect(scene.database)) as file:
         return file.execute(sql, values).fetchall()
-
-
-def _applied(scene: Scene) -> int:
-    return int(str(_ask(scene, "SELECT count(*) FROM audit WHERE outcome = 'applied'")[0][0]))
-
-
-def _running(scene: Scene) -> int:
-    return int(str(_ask(scene, "SELECT count(*) FROM jobs WHERE state = 'running'")[0][0]))
 
 
 def _by_outcome(scene: Scene, outcome: str) -> set[tuple[object, ...]]:
