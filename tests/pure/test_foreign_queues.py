@@ -29,7 +29,7 @@ from world import (
 )
 
 from gradewatch.history import verifications
-from gradewatch.model import Code, ForeignFacts, Severity, Source, Verdict
+from gradewatch.model import Code, ForeignFacts, Severity, Sight, Source, Verdict
 
 FOREIGN = settings(foreign=TASKS)
 
@@ -192,3 +192,9 @@ def test_a_restart_helped_when_a_job_follows(stats: dict[str, Any], foreign: boo
     assert [helped for _, helped in verifications(world(queue=facts_of), past, 30.0)] == verified
     assert [helped for _, helped in verifications(world(queue=UNREAD), past, 30.0)] == []
     assert [helped for _, helped in verifications(world(queue=facts_of), control(restart(999)), 30.0)][-1:] != []
+
+
+def test_a_platform_that_sees_no_process_proves_no_death() -> None:
+    blind = replace(target(running_seconds=1.0), sight=Sight.NONE)
+    seen = world(queue=queue(unattributed=[running(700, by=None)]), targets=[target(running_seconds=1.0), blind])
+    assert decided(seen, FOREIGN) == ()
