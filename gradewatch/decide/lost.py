@@ -48,7 +48,7 @@ def outlived(snapshot: Snapshot) -> Mapping[str, Sequence[tuple[JobRef, str]]]:
             continue
         if any(t.sight is Sight.NONE for t in serving):
             continue  # how old its process is, nobody sees
-        oldest = max((t.running_seconds for t in serving if t.running), default=0.0)
+        oldest = max((t.running_seconds + t.may_be_older for t in serving if t.running), default=0.0)
         words = f"no process that serves {name} is older than {oldest:.0f} s: the one that ran it has ended"
         found[name] = [
             (job, f"it has run for {ran:.0f} s, and {words}")

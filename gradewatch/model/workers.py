@@ -166,6 +166,7 @@ class Target:
     fix: str = ""  # what to do about it, in words
     no_restart: str = ""  # why restarting it is no cure, or not allowed now
     memory_limit: int = 0  # bytes; 0: none known
+    may_be_older: float = 0.0  # seconds; where `running_seconds` counts from when a life was first seen
 
     @property
     def subject(self) -> str:

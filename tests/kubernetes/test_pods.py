@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from cluster_kit import LIFE, TELL_LIFE, Cluster, StandIn, pod_up, target, until
 
-from gradewatch.model import ExitKind
+from gradewatch.model import ExitKind, Sight
 
 pytestmark = pytest.mark.cluster
 
@@ -92,6 +92,7 @@ async def test_a_deployment_that_is_not_there_and_one_without_replicas(cluster: 
         absent = await target(platform, lambda t: t.whole)
         assert absent.problem == f"the Deployment gw-none does not exist in namespace {cluster.namespace}"
         assert (absent.running, absent.wanted, absent.incarnation) == (False, True, "")
+        assert absent.sight is Sight.NONE, "a wrong name proves nothing of workers that run elsewhere"
         await cluster.deploy(replicas=0, name="gw-none")
         idle = await target(platform, lambda t: t.whole and "0 replicas" in t.problem, "it appears")
         assert (idle.running, idle.wanted) == (False, False)

@@ -146,9 +146,21 @@ def test_where_no_process_is_left_every_running_job_is_lost_once_it_is_old_enoug
         {"targets": []},
         {"targets": [target(queues=("elsewhere",))]},
         {"targets": [target(running_seconds=690.0)]},
+        {"targets": [target(running_seconds=5.0, may_be_older=690.0)]},
+        {"targets": [target(running_seconds=5.0, may_be_older=float("inf"))]},
+        {"targets": [target(running_seconds=5.0), target("place-2", sight=Sight.NONE)]},
         {"queue": UNREAD, "targets": [target()]},
     ],
-    ids=["platform unread", "no process known", "of another queue", "too close to tell", "queue unread"],
+    ids=[
+        "platform unread",
+        "no process known",
+        "of another queue",
+        "too close to tell",
+        "it may be older than we know",
+        "nobody knows how old",
+        "one is out of sight",
+        "queue unread",
+    ],
 )
 def test_without_that_proof_nothing_is_taken_back(changes: dict[str, Any]) -> None:
     seen = world(**({"queue": queue(unattributed=[running(700, by=None)])} | changes))

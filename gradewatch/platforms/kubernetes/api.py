@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -32,7 +33,8 @@ class Api:
 
     def __init__(self, access: Access, *, timeout: float) -> None:
         self.access, self.timeout = access, timeout
-        self.now: datetime | None = None  # the API server's clock at its last answer
+        self.now: datetime | None = None  # the API server's clock at its last answer, which came at `noted`
+        self.noted = 0.0
         self._session: aiohttp.ClientSession | None = None
         self._version: object = None
 
@@ -143,6 +145,7 @@ class Api:
             self.now = parsedate_to_datetime(response.headers.get("Date", ""))
         except ValueError:
             self.now = None
+        self.noted = time.monotonic()
 
 
 def _why(error: BaseException) -> str:

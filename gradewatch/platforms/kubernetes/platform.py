@@ -170,7 +170,8 @@ class KubernetesPlatform:
             wake()
 
     def _wall(self) -> float | None:
-        return self._api.now.timestamp() if self._api.now else None
+        """The API server's clock, by its last answer and what has passed since."""
+        return self._api.now.timestamp() + time.monotonic() - self._api.noted if self._api.now else None
 
     def _circumstances(self) -> Circumstances:
         return Circumstances(

@@ -19,6 +19,7 @@ from gradewatch.platforms.kubernetes.facts import PodFacts, read_pod
 HISTORY = 20  # ends and lives remembered for each pod
 KEPT = 600.0  # seconds a pod that is gone is remembered
 MOST_GONE = 2000  # of them
+UNDER_WAY = 90.0  # seconds after which a watch on which nothing comes is begun anew
 STOPPED = "the pod as a whole"
 
 
@@ -33,6 +34,14 @@ class PodLife:
     lives: deque[str] = field(default_factory=lambda: deque(maxlen=HISTORY))
     keys: deque[str] = field(default_factory=lambda: deque(maxlen=HISTORY))
     gone: float | None = None
+    older: float = float("inf")  # seconds the pod was old when it was first seen, by the API server's clock alone
+    live: bool = False  # its present container was seen to begin, on a watch that was going on
+
+    @property
+    def may_be_older(self) -> float:
+        """Seconds by which its container may have begun before `since`: up to the pod's own beginning, where this watch
+        looked elsewhere; else as long as an event can be under way."""
+        return UNDER_WAY if self.live else self.older + self.since - self.seen
 
     @property
     def last_exit(self) -> ExitCause | None:
@@ -120,12 +129,12 @@ class Roster:
                 pod = self._pods[facts.uid] = self.missing.pop(facts.uid)  # its label is back
         if pod is None:
             age = self._age(facts) if self._single else 0.0
-            pod = self._pods[facts.uid] = PodLife(facts, seen=now, since=now - age)
+            pod = self._pods[facts.uid] = PodLife(facts, seen=now, since=now - age, older=self._pods_age(facts))
             self._note_ends(pod, facts, now, before_us=listed)
             return True
         was, pod.facts = pod.facts, facts
         if (was.running, was.container_id) != (facts.running, facts.container_id):
-            pod.since = now
+            pod.since, pod.live = now, not listed
         ended = self._note_ends(pod, facts, now, before_us=False)
         return ended or _matters(was) != _matters(facts)
 
@@ -187,6 +196,10 @@ class Roster:
     def _forget(self) -> None:
         while self._gone and self._mono() - (next(iter(self._gone.values())).gone or 0.0) > KEPT:
             self._gone.popitem(last=False)
+
+    def _pods_age(self, facts: PodFacts) -> float:
+        wall = self._wall()
+        return float("inf") if wall is None or facts.created is None else max(0.0, wall - facts.created)
 
     def _age(self, facts: PodFacts) -> float:
         """Seconds the container has run by the clocks of others: never more than the pod is old by the API server's."""

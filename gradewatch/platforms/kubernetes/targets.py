@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gradewatch.model import ExitKind, Target
+from gradewatch.model import ExitKind, Sight, Target
 from gradewatch.platforms.kubernetes.facts import CRASH_LOOP
 from gradewatch.platforms.kubernetes.owners import Belongs
 from gradewatch.platforms.kubernetes.roster import PodLife
@@ -60,6 +60,7 @@ def pod_target(pod: PodLife, about: Circumstances, whose: Belongs, now: float) -
         fix=fix,
         no_restart=_no_restart(pod, about, whose, running),
         memory_limit=facts.memory_limit,
+        may_be_older=pod.may_be_older if running else 0.0,
     )
 
 
@@ -100,6 +101,7 @@ def workload_target(about: Circumstances, now: float) -> Target:
         running_seconds=now - about.seen if not absent and not idle else 0.0,
         wanted=not idle,
         incarnation=facts.incarnation if facts else "",
+        sight=Sight.LIFE if facts else Sight.NONE,  # a wrong name proves nothing of workers that run elsewhere
         group=place.name,
         whole=True,
         problem=problem,
