@@ -70,7 +70,9 @@ async def test_records_by_a_clock_that_is_an_hour_off(there: There, ahead: float
     assert abs((there.place.now() - waiting.run_at).total_seconds()) < 30
     there.set(held, state=RUNNING, started=ago(-5), worker="w2")
     assert (await there.look()).run_twice == (), "it was claimed again, after it was taken back"
-    there.set(late, state=RUNNING)
+    there.set(late, state=RUNNING, started=ago(-5))
+    assert (await there.look()).run_twice == (), "somebody queued it again, and it was claimed"
+    there.set(late, started=None)
     assert [job for job, _ in (await there.look()).run_twice] == [str(late)]
 
 
