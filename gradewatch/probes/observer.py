@@ -27,6 +27,7 @@ from gradewatch.model import (
 )
 from gradewatch.ports import Clock, Control, ForeignReader, JobReader, TroubleReader, WorkerControl
 from gradewatch.probes.continuity import Continuity, stepped_between
+from gradewatch.probes.gaps import QueueGaps
 from gradewatch.probes.providers import ProviderProbe
 from gradewatch.probes.queue import QueueProbe
 from gradewatch.probes.reading import take
@@ -71,6 +72,7 @@ class Observer:
             troubles,
         )
         self._continuity = Continuity(patience=3 * settings.watch.interval + settings.store.timeout)
+        self._gaps = QueueGaps()
         self._beats = BeatWatch()
         self._queues = {name: QueueProbe(queue, foreign=foreign) for name, queue in settings.queues.items()}
         self._windows = {kind: budget.window for kind, budget in settings.remediation.budget.items()}
@@ -97,8 +99,9 @@ class Observer:
         await asyncio.sleep(0)  # a thousand workers take milliseconds to judge
         verdicts = judge(snapshot, self._settings)
         await asyncio.sleep(0)
-        queues = await self._read_queues(store, absent(verdicts))
-        return Observation(replace(snapshot, queues=queues), verdicts, went_on.credits, dict(self._seconds))
+        queues, credits = self._mind_gaps(store, await self._read_queues(store, absent(verdicts)))
+        credits = (*went_on.credits, *credits)
+        return Observation(replace(snapshot, queues=queues), verdicts, credits, dict(self._seconds))
 
     async def _check(self, refused: StoreError | None) -> StoreFacts:
         if refused is not None:
@@ -126,6 +129,19 @@ class Observer:
             if isinstance(queues[name], Unknown):
                 asked = queues[name]
         return queues
+
+    def _mind_gaps(
+        self, store: Reading[StoreFacts], queues: Mapping[str, Reading[QueueFacts]]
+    ) -> tuple[Mapping[str, Reading[QueueFacts]], tuple[Credit, ...]]:
+        """A queue that can be read again is not acted on yet: its credit is not among this look's facts."""
+        found, credits = dict(queues), list[Credit]()
+        for name, reading in queues.items():
+            if credit := self._gaps.see(name, store, reading):
+                credits.append(credit)
+                found[name] = Unknown("could not be read until now: looked at once more before anything", reading.mono)
+            elif isinstance(reading, Unknown) and self._settings.queues[name].foreign is None:
+                self._beats.miss()  # where our own jobs cannot be read, no worker can beat
+        return found, tuple(dict.fromkeys(credits))
 
     async def _read_queue(self, probe: QueueProbe, gone: frozenset[str]) -> QueueFacts:
         return await probe.read(self._reader, gone, self._clock.mono())

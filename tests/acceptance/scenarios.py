@@ -108,8 +108,9 @@ async def claim_and_vanish(scene: Scene, jobs: int) -> None:
     await scene.store.beat(session, loop_age=0.0, busy=jobs)
 
 
-async def store_taken_away(scene: Scene, taken_away: Outage) -> None:
-    """In mid-job, for `AWAY` seconds: worker and watch outlast it, everybody is told, and nobody is blamed for it."""
+async def store_taken_away(scene: Scene, taken_away: Outage, *, answers: bool = False) -> None:
+    """In mid-job, for `AWAY` seconds: worker and watch outlast it, everybody is told, and nobody is blamed for it.
+    `answers`: the store itself does, but the jobs cannot be had."""
     worker, watch = scene.start("worker", **IMPATIENT), scene.start("watch", **IMPATIENT)
     (session,) = await scene.workers(1)
     await until(lambda: _status(watch), "the watch has seen the worker")
@@ -122,10 +123,11 @@ async def store_taken_away(scene: Scene, taken_away: Outage) -> None:
         body = await until(lambda: _refusal(watch, "/api/worker_status"), "nobody can be said to work")
         assert json.loads(body)["worker_running"] is False
         assert json.loads(body)["error"]
-        await until(lambda: _refusal(watch, "/readyz"), "it is not ready")
+        if not answers:
+            await until(lambda: _refusal(watch, "/readyz"), "it is not ready")
         doctor = await scene.run("doctor", "--json", code=2)
         assert json.loads(doctor.stdout)["status"] == "cannot_tell", "doctor, which changes nothing, sees it too"
-        assert await watch.metric(up) == 0
+        assert await watch.metric(up) == answers
         assert (await watch.get("/livez"))[0] == 200
         await until(later(AWAY), "the outage lasts")
 

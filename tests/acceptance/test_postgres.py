@@ -8,6 +8,7 @@ import itertools
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import postgres_server
@@ -190,7 +191,7 @@ async def jobs_locked(scene: PostgresScene) -> AsyncIterator[None]:
 
 
 async def test_the_table_of_jobs_stays_locked(scene: PostgresScene) -> None:
-    await scenarios.store_taken_away(scene, jobs_locked)
+    await scenarios.store_taken_away(scene, jobs_locked, answers=True)
 
 
 @pytest.fixture
@@ -222,7 +223,7 @@ async def test_a_pooler_loses_the_answer_to_a_claim(scene: PostgresScene, pooler
     ids = await scene.submit(60, papers=4)
     async with scene.caught("claim"):
         pooler.drop()
-    await until(lambda: worker.lines("claim unanswered"), "it hands back what it never heard of")
+    await until(lambda: worker.lines("processing job", attempt=1, token=2), "it runs what it handed back")
     await _nobody_blamed(scene, ids, before)
 
 
@@ -238,7 +239,8 @@ async def test_our_clock_is_an_hour_from_the_database_s(scene: PostgresScene, se
     (run,) = scene.services
     (finding,) = run.lines("finding", code="clock_skew")
     assert finding["subject"] == "postgres"
-    assert f"differs from this machine's by {-seconds:+.0f}" in str(finding["evidence"])
+    assert abs((await scene.store.check([])).clock_offset) < 60, "the database keeps our time"
+    assert abs(datetime.fromisoformat(finding["timestamp"]).timestamp() - time.time() - seconds) < 300
 
 
 # ---------------------------------------------------------------- afterwards

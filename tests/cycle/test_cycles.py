@@ -175,6 +175,40 @@ async def test_credits_owed_are_written_before_anything_is_done(store: SqliteSto
     assert await states(store, ids) == {JobState.PENDING}
 
 
+async def test_nobody_is_blamed_while_a_queue_cannot_be_read_and_the_store_answers(
+    store: SqliteStore, time: Time
+) -> None:
+    """As where somebody locks the table of jobs: workers cannot beat then, and nobody can claim."""
+    locked = False
+
+    def refuse() -> None:
+        if locked:
+            raise StoreUnavailable("a lock that somebody else holds was waited for in vain")
+
+    _, [held] = await claimed(store)
+    [late] = await store.submit(new())
+    watch = await acting(Watch(Before(store, stats=refuse), time))
+    time.go(3)
+    await watch.cycle.run_once()
+    locked = True
+    for _ in range(100):
+        time.go(5)
+        assert (await watch.cycle.run_once()).diagnosis.has(Code.STORE_UNREACHABLE)
+    locked = False
+    for _ in range(3):
+        report = await watch.cycle.run_once()
+        assert report.results == ()
+        time.go(4)
+    assert not report.diagnosis.has(Code.STORE_UNREACHABLE)
+    assert await states(store, [held.id, late]) == {JobState.RUNNING, JobState.PENDING}
+    [credit] = (await store.control({})).credits
+    assert (credit.kind, (credit.end - credit.start).total_seconds()) == ("outage", 500)
+    time.go(300)
+    for _ in range(2):  # so long between two looks: the first one only observes
+        await watch.cycle.run_once()
+    assert await states(store, [late]) == {JobState.FAILED}, "it waited too long without any lock"
+
+
 async def test_a_clock_stepped_forward_fails_nobody(store: SqliteStore, time: Time) -> None:
     _, [held] = await claimed(store)
     ids = await store.submit(new())
