@@ -5,6 +5,9 @@ Each holds rows in the shape its preset was made for, with ages by its own clock
 
 from __future__ import annotations
 
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -13,6 +16,7 @@ from typing import Any, Protocol
 import mongo_server
 import postgres_server
 import psycopg
+import supabase_project
 from psycopg import sql
 from psycopg.rows import dict_row
 
@@ -21,6 +25,8 @@ from gradewatch.model import JobState
 from gradewatch.stores.mapping import ForeignTable
 from gradewatch.stores.mongo.foreign import MongoTable
 from gradewatch.stores.postgres.foreign import PostgresTable
+from gradewatch.stores.supabase.client import SupabaseClient
+from gradewatch.stores.supabase.foreign import SupabaseTable
 
 TIMEOUT = 5.0
 
@@ -75,7 +81,7 @@ class Postgres:
     preset = "supabase-jobs"
     any_type, unique = False, True
     forms: Sequence[str] = ("date",)
-    time = "timestamptz"
+    column = "timestamptz"  # of its times
 
     def __init__(self) -> None:
         server = postgres_server.server()
@@ -83,12 +89,15 @@ class Postgres:
             server.sql("CREATE DATABASE application")
         self.url = server.url("application")
         self.sql("DROP TABLE IF EXISTS public.jobs CASCADE")
+        self._make()
+
+    def _make(self) -> None:
         self.sql(f"""CREATE TABLE public.jobs (
             id uuid PRIMARY KEY DEFAULT gen_random_uuid(), job_type text NOT NULL DEFAULT 'grading',
             status text NOT NULL DEFAULT 'queued' CHECK (status IN ('queued', 'started', 'finished', 'failed')),
             priority int NOT NULL DEFAULT 0, job_data jsonb NOT NULL DEFAULT '{{}}', progress int NOT NULL DEFAULT 0,
             status_message text, result jsonb, error_message text, error_traceback text,
-            created_at {self.time} DEFAULT now(), started_at {self.time}, finished_at {self.time},
+            created_at {self.column} DEFAULT now(), started_at {self.column}, finished_at {self.column},
             worker_id text, attempts int NOT NULL DEFAULT 0, max_attempts int NOT NULL DEFAULT 3)""")
 
     def sql(self, statement: str | sql.Composable, given: Sequence[Any] = ()) -> list[dict[str, Any]]:
@@ -132,11 +141,45 @@ class Postgres:
 class TextPostgres(Postgres):
     """The same with times that are text, of any form."""
 
-    time = "text"
+    column = "text"
     forms = ("Z", "naive", "offset", "minutes")
 
     def said(self, value: Any) -> Any:
         return super().said(replace(value, form="Z") if isinstance(value, Ago) and value.form == "date" else value)
+
+
+class Supabase(Postgres):
+    """The same table in a project, of which only PostgREST is known."""
+
+    def __init__(self) -> None:
+        self.project = supabase_project.project()
+        self.url = self.project.server.url(self.project.database)
+        if not self.sql("SELECT 1 FROM pg_class WHERE oid = to_regclass('public.jobs')"):
+            self._make()
+            self.sql("GRANT ALL ON public.jobs TO service_role; NOTIFY pgrst, 'reload schema'")
+            self._noticed()
+        self.sql("TRUNCATE public.jobs")
+
+    def _noticed(self) -> None:
+        """PostgREST reads the schema anew in its own time."""
+        deadline = time.monotonic() + 20
+        asked = urllib.request.Request(
+            f"{self.project.url}/rest/v1/jobs?limit=0",
+            headers={"apikey": self.project.key, "Authorization": f"Bearer {self.project.key}"},
+        )
+        while not self._there(asked):
+            assert time.monotonic() < deadline, "PostgREST has not noticed the table"
+            time.sleep(0.05)
+
+    def _there(self, asked: urllib.request.Request) -> bool:
+        try:
+            with urllib.request.urlopen(asked, timeout=5):
+                return True
+        except urllib.error.HTTPError:
+            return False
+
+    def table(self, settings: ForeignSettings) -> ForeignTable:
+        return SupabaseTable(SupabaseClient(self.project.url, self.project.key, timeout=TIMEOUT), settings)
 
 
 class Mongo:
@@ -204,6 +247,7 @@ class IndexedMongo(Mongo):
 PLACES: dict[str, type[Place]] = {
     "postgres": Postgres,
     "postgres-text": TextPostgres,
+    "supabase": Supabase,
     "mongo": Mongo,
     "mongo-indexed": IndexedMongo,
 }

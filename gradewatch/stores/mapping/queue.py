@@ -165,7 +165,9 @@ class ForeignQueue:
         jobs = await self.reads.oldest(state, now, kinds=kinds, age=age, limit=limit + len(self.past.repaired))
         refs = sorted(await self._refs(jobs), key=lambda ref: ref.started_at or ref.run_at)
         if state is JobState.PENDING:
-            refs = sorted((r for r in refs if (now - r.run_at).total_seconds() >= age), key=lambda r: r.run_at)
+            # A clock told in whole seconds may be behind what was just written: that waits all the same.
+            waited = ((max(0.0, (now - ref.run_at).total_seconds()), ref) for ref in refs)
+            refs = sorted((ref for seconds, ref in waited if seconds >= age), key=lambda ref: ref.run_at)
         return refs[:limit]
 
     async def _refs(self, jobs: Sequence[ForeignJob]) -> list[JobRef]:

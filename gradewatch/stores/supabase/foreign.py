@@ -11,6 +11,7 @@ from typing import Any
 from gradewatch.config.foreign import ForeignSettings
 from gradewatch.errors import AccessDenied, SchemaMismatch, StoreUnavailable
 from gradewatch.stores.mapping.table import Row, Select, Shape, Write
+from gradewatch.stores.mapping.times import EARLIEST
 from gradewatch.stores.postgres.columns import TIMES, may_be
 from gradewatch.stores.supabase.client import SupabaseClient
 
@@ -99,8 +100,10 @@ class SupabaseTable:
             request = request.is_(name, "null")
         if what.by is not None:
             request = request.not_.is_(what.by, "null").order(what.by, desc=what.newest)
+            if self._types.get(what.by) in TIMES:
+                request = request.gte(what.by, EARLIEST.isoformat())  # an earlier one stands for no time
             if what.before is not None:
-                request = request.lt(what.by, self._bound(what.by, what.before, WIDEST))
+                request = request.lt(what.by, self._bound(what.by, what.before, WIDEST + timedelta(days=1)))
             if what.after is not None:
                 request = request.gt(what.by, self._bound(what.by, what.after, -WIDEST))
         return await self._pages(request.order(self._settings.fields.id), what.limit)
