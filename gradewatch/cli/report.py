@@ -62,7 +62,7 @@ def headline(report: CycleReport) -> str:
     load = f"{counted(waiting, 'job')} wait{'s' if waiting == 1 else ''}"
     causes = [f for f in report.diagnosis.findings if f.severity is not Severity.INFO]
     if causes:
-        return f"{load} and {_clause(causes[0])}." if waiting else f"No job waits, but {_clause(causes[0])}."
+        return f"{_waiting(report, waiting, load)} {_clause(causes[0])}."
     if missing := unread(report):
         return f"Cannot tell whether all is well: {', '.join(missing)} could not be read."
     alive = sum(v.verdict is Verdict.ALIVE for v in report.diagnosis.verdicts)
@@ -70,6 +70,14 @@ def headline(report: CycleReport) -> str:
     if not alive:
         return f"No trouble: {load}, {running} running. But no worker is alive, so the next job will wait."
     return f"Healthy: {counted(alive, 'worker')} alive, {load}, {running} running."
+
+
+def _waiting(report: CycleReport, waiting: int, load: str) -> str:
+    """A queue that could not be read is not an empty one."""
+    partly = any(isinstance(reading, Unknown) for reading in report.snapshot.queues.values())
+    if waiting:
+        return f"At least {load} and" if partly else f"{load} and"
+    return "Cannot tell how many jobs wait, and" if partly else "No job waits, but"
 
 
 def _clause(finding: Finding) -> str:

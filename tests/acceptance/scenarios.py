@@ -125,8 +125,10 @@ async def store_taken_away(scene: Scene, taken_away: Outage, *, answers: bool = 
         assert json.loads(body)["error"]
         if not answers:
             await until(lambda: _refusal(watch, "/readyz"), "it is not ready")
-        doctor = await scene.run("doctor", "--json", code=2)
-        assert json.loads(doctor.stdout)["status"] == "cannot_tell", "doctor, which changes nothing, sees it too"
+        doctor = json.loads((await scene.run("doctor", "--json", code=1 if answers else 2)).stdout)
+        assert doctor["summary"].startswith("Cannot tell how"), "doctor, which changes nothing, sees it too"
+        assert doctor["status"] == ("findings" if answers else "cannot_tell")
+        assert "store_unreachable" in [finding["code"] for finding in doctor["findings"]]
         assert await watch.metric(up) == answers
         assert (await watch.get("/livez"))[0] == 200
         await until(later(AWAY), "the outage lasts")

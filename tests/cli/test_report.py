@@ -32,6 +32,16 @@ def of(findings: Sequence[Finding] = (), **readings: Unknown) -> CycleReport:
         (of([CRITICAL], store=UNREAD), 2, "Cannot tell how the queues are"),
         (report(snapshot([UNREAD])), 2, "Cannot tell whether all is well: queue default could not be read."),
         (
+            report(snapshot([UNREAD]), findings=[finding(Code.STORE_UNREACHABLE, "store")]),
+            1,
+            "Cannot tell how many jobs wait, and no live worker",
+        ),
+        (
+            report(snapshot([queue_stats("essays"), UNREAD]), findings=[CRITICAL]),
+            1,
+            "At least 3 jobs wait and no worker is running for default.",
+        ),
+        (
             report(snapshot([queue_stats(pending=0)]), findings=[finding(Code.WORKER_WEDGED, "w1")]),
             1,
             "No job waits, but w1 is alive and claims nothing.",
