@@ -1,4 +1,5 @@
 """`python -m benchmarks.peers PYTHON`: no-op jobs through ours and two others, in turn on one server; prints ratios.
+Then a worker of each is killed, and what it ran is waited for.
 
 PYTHON is the interpreter of the environment that has the peers. All commit durably; ours fences every write.
 """
@@ -14,6 +15,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.figures import Entry, at_least, worth_knowing
+from benchmarks.peers import killed
 from benchmarks.postgres_server import Server, new_server
 from benchmarks.world import ROOT
 from gradewatch.model import NewJob
@@ -30,12 +32,14 @@ def main(python: str) -> int:
     server = new_server(durable=True)
     try:
         rates = _rates(server, python)
+        kills = _kills(server, python)
     finally:
         server.remove()
-    entries = _entries({name: median(some) for name, some in rates.items()})
+    entries = [*_entries({name: median(some) for name, some in rates.items()}), *kills]
     for entry in entries:
         bar = "" if entry["bar"] is None else f"  (bar: {entry['bar']}{'' if entry['ok'] else ', MISSED'})"
-        print(f"{entry['name']:<60} {entry['value']:>10} {entry['unit']}{bar}")
+        detail = f"  {entry['detail']}" if "detail" in entry else ""
+        print(f"{entry['name']:<84} {entry['value']:>10} {entry['unit']}{bar}{detail}")
     return 0 if all(entry["ok"] for entry in entries) else 1
 
 
@@ -53,17 +57,32 @@ def _rates(server: Server, python: str) -> Mapping[str, list[float]]:
     return rates
 
 
+def _kills(server: Server, python: str) -> list[Entry]:
+    """With one job each, in databases of their own."""
+    urls = {name: server.url(f"killed_{name}") for name in ("gradewatch", "pgqueuer", "procrastinate")}
+    for name in urls:
+        server.sql(f"CREATE DATABASE killed_{name}")
+    asyncio.run(_submit(urls["gradewatch"], 1, "grade"))
+    commands = {"gradewatch": killed.ours(urls["gradewatch"])}
+    for name in ("pgqueuer", "procrastinate"):
+        script = HERE / f"{name}_worker.py"
+        subprocess.run([python, script, "submit", urls[name], "1"], check=True, capture_output=True, timeout=120)
+        commands[name] = killed.peer(python, script, urls[name])
+    return killed.entries(urls, commands)
+
+
 def _ours(url: str) -> float:
-    asyncio.run(_submit(url))
+    asyncio.run(_submit(url, JOBS, "noop"))
     argv = [sys.executable, "-m", "benchmarks.noop_worker", url, str(JOBS), "warning"]
     return JOBS / float(subprocess.run(argv, cwd=ROOT, check=True, capture_output=True, timeout=120).stdout)
 
 
-async def _submit(url: str) -> None:
+async def _submit(url: str, jobs: int, kind: str) -> None:
     store = PostgresStore(url)
     await store.migrate()
-    for _ in range(JOBS // 100):
-        await store.submit([NewJob("noop", {})] * 100)
+    size = min(jobs, 100)
+    for _ in range(jobs // size):
+        await store.submit([NewJob(kind, {})] * size)
     await store.close()
 
 

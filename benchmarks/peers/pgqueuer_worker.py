@@ -1,11 +1,15 @@
 """PgQueuer: `submit URL JOBS` enqueues no-op jobs; `work URL JOBS BATCH` runs them, so many a batch, and prints how
-many seconds that took. On uvloop, as its own benchmark."""
+many seconds that took. `hold URL FILE` begins one, notes its process id in FILE, and never ends it. On uvloop, as its
+own benchmark."""
 
 from __future__ import annotations
 
+import asyncio
+import os
 import sys
 import time
 from datetime import timedelta
+from pathlib import Path
 
 import asyncpg
 import uvloop
@@ -20,8 +24,9 @@ async def submit(url: str, jobs: int) -> None:
     queries = Queries(AsyncpgDriver(connection))
     if not await queries.has_table("pgqueuer"):
         await queries.install()
-    for _ in range(jobs // 100):
-        await queries.enqueue(["noop"] * 100, [None] * 100, [0] * 100)
+    size = min(jobs, 100)
+    for _ in range(jobs // size):
+        await queries.enqueue(["noop"] * size, [None] * size, [0] * size)
     await connection.close()
 
 
@@ -43,6 +48,21 @@ async def work(url: str, jobs: int, batch: int) -> None:
     await connection.close()
 
 
+async def hold(url: str, file: Path) -> None:
+    queue = PgQueuer(AsyncpgDriver(await asyncpg.connect(url)))
+
+    @queue.entrypoint("noop")
+    async def held(job: Job) -> None:
+        with file.open("a") as noted:
+            noted.write(f"{os.getpid()}\n")
+        await asyncio.Event().wait()
+
+    await queue.run()
+
+
 if __name__ == "__main__":
-    what, where, *numbers = sys.argv[1:]
-    uvloop.run({"submit": submit, "work": work}[what](where, *map(int, numbers)))
+    what, where, *rest = sys.argv[1:]
+    if what == "hold":
+        uvloop.run(hold(where, Path(rest[0])))
+    else:
+        uvloop.run({"submit": submit, "work": work}[what](where, *map(int, rest)))
