@@ -7,6 +7,8 @@ from __future__ import annotations
 import hypothesis  # noqa: F401
 import pytest
 
+pytest.register_assert_rewrite("cluster_kit")  # here, for two folders import it
+
 # Each of these loads both cores by itself: never two at once, nor beside a test of how quickly something happens.
 HEAVY = ("thirty_megabytes", "demo_with_keys", "demo_runs_from_the_wheel")
 

@@ -105,7 +105,8 @@ class JobWriter(Protocol):
         ...
 
     async def save_paper(self, claim: Claimed, result: PaperResult) -> None:
-        """Checkpoint one paper and raise the job's progress in the same write. Conflict: no longer held."""
+        """Checkpoint one paper and raise the job's progress in the same write. The same result again under the same
+        claim, as when an answer got lost, is not another write. Conflict: no longer held."""
         ...
 
     async def finish(self, finishes: Sequence[Finish]) -> list[bool]:

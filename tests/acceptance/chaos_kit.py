@@ -287,6 +287,9 @@ class Scene:
             assert [r.index for r in results] == list(range(job.progress_total))
             assert {r.times_written for r in results} == {1}
             assert [(r.name, r.error) for r in results if (r.marks, r.status) != expected(r.name)] == []
+            assert sum(len(service.lines("job finished", job=job.id)) for service in self.services) <= 1, (
+                "finished once"
+            )
 
     # ---------------------------------------------------------------- sessions and the audit trail
 

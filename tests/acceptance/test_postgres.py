@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -132,7 +132,7 @@ async def test_a_worker_stopped_and_continued(scene: PostgresScene) -> None:
 
 
 async def test_the_watch_is_killed_in_the_middle_of_a_repair(scene: PostgresScene) -> None:
-    await scenarios.watch_killed_in_mid_repair(scene, lost=60, budget=40, begun=6)
+    await scenarios.watch_killed_in_mid_repair(scene, lost=30, budget=20, begun=4)
 
 
 # ---------------------------------------------------------------- the server
@@ -152,36 +152,28 @@ async def test_the_server_is_killed_and_away_for_a_while(mortal: PostgresScene) 
 async def test_the_server_is_killed_in_mid_claim_and_in_mid_paper(mortal: PostgresScene) -> None:
     """Once before those calls are done, and once while they are being done: what was not acknowledged may be either."""
     scene = mortal
-    services = [scene.start("worker", WORKER__SLOTS="2"), scene.start("worker", WORKER__SLOTS="2")]
-    services.append(scene.start("watch"))
+    workers = [scene.start("worker", WORKER__SLOTS="2"), scene.start("worker", WORKER__SLOTS="2")]
+    watch = scene.start("watch")
     before = {session.id for session in await scene.workers(2)}
+    await watch.cycles(1)
     ids = await scene.submit(60, papers=4)
-    for at_once in (False, True):
+    for kills, in_the_act in ((1, False), (2, True)):
         async with scene.caught("claim", "save_paper") as hand:
-            if at_once:
+            if in_the_act:
                 hand.close()
             await asyncio.to_thread(scene.server.kill)
-        await until(lambda: services[-1].lines("finding", code="store_unreachable"), "the watch says so")
+        await until(lambda n=kills: _told(watch, "finding") == n, "the watch says so")
         await asyncio.to_thread(scene.server.start)
-        await until(lambda: _all_answered(services), "it is over for everybody")
+        await until(lambda n=kills: _told(watch, "finding gone") == n, "the watch says that it is over")
     await _nobody_blamed(scene, ids, before)
-    assert [service.process.poll() for service in services] == [None] * 3
+    assert [service.process.poll() for service in (*workers, watch)] == [None] * 3
 
 
 # ---------------------------------------------------------------- the ways to it
 
 
 async def test_every_connection_is_cut_again_and_again(scene: PostgresScene) -> None:
-    worker, watch = scene.start("worker", WORKER__SLOTS="2"), scene.start("watch")
-    before = {session.id for session in await scene.workers(1)}
-    await watch.cycles(1)
-    ids = await scene.submit(4, papers=60)
-    await scene.half_way(ids[0])
-    for _ in range(CUTS):
-        await asyncio.to_thread(scene.cut)
-        await until(later(0.3), "they connect again")
-    await _nobody_blamed(scene, ids, before)
-    assert (worker.process.poll(), watch.process.poll()) == (None, None)
+    await _cut_again_and_again(scene, scene.cut)
 
 
 @asynccontextmanager
@@ -202,29 +194,35 @@ def pooler(scene: PostgresScene) -> Iterator[Pooler]:
 
 
 async def test_a_pooler_loses_its_clients_again_and_again(scene: PostgresScene, pooler: Pooler) -> None:
-    pooled = {"STORE__URL": scene.server.url(scene.name, port=pooler.port)}
-    worker, watch = scene.start("worker", WORKER__SLOTS="2", **pooled), scene.start("watch", **pooled)
+    await _cut_again_and_again(scene, pooler.drop, STORE__URL=scene.server.url(scene.name, port=pooler.port))
+    assert scene.services[0].lines("a pooler stands before the store: polling instead of listening")
+
+
+async def test_a_pooler_loses_the_answers_to_a_claim_and_to_a_paper(scene: PostgresScene, pooler: Pooler) -> None:
+    """The jobs are the worker's by then, and it knows nothing of them: it must find out and hand them back. The paper
+    is written by then, and is sent again."""
+    worker = scene.start("worker", WORKER__SLOTS="2", STORE__URL=scene.server.url(scene.name, port=pooler.port))
+    scene.start("watch")
+    before = {session.id for session in await scene.workers(1)}
+    ids = await scene.submit(60, papers=4)
+    async with scene.caught("claim", "save_paper"):
+        pooler.drop()
+    await until(lambda: worker.lines("processing job", attempt=1, token=2), "it runs what it handed back")
+    await _nobody_blamed(scene, ids, before)
+
+
+async def _cut_again_and_again(scene: PostgresScene, cut: Callable[[], None], **settings: str) -> None:
+    worker, watch = scene.start("worker", WORKER__SLOTS="2", **settings), scene.start("watch", **settings)
     before = {session.id for session in await scene.workers(1)}
     await watch.cycles(1)
     ids = await scene.submit(4, papers=60)
     await scene.half_way(ids[0])
     for _ in range(CUTS):
-        pooler.drop()
+        await asyncio.to_thread(cut)
         await until(later(0.3), "they connect again")
+    assert worker.lines("store unreachable"), "the worker met it"
     await _nobody_blamed(scene, ids, before)
     assert (worker.process.poll(), watch.process.poll()) == (None, None)
-
-
-async def test_a_pooler_loses_the_answer_to_a_claim(scene: PostgresScene, pooler: Pooler) -> None:
-    """The jobs are the worker's by then, and it knows nothing of them: it must find out and hand them back."""
-    worker = scene.start("worker", WORKER__SLOTS="2", STORE__URL=scene.server.url(scene.name, port=pooler.port))
-    scene.start("watch")
-    before = {session.id for session in await scene.workers(1)}
-    ids = await scene.submit(60, papers=4)
-    async with scene.caught("claim"):
-        pooler.drop()
-    await until(lambda: worker.lines("processing job", attempt=1, token=2), "it runs what it handed back")
-    await _nobody_blamed(scene, ids, before)
 
 
 # ---------------------------------------------------------------- the clocks
@@ -249,11 +247,10 @@ async def test_our_clock_is_an_hour_from_the_database_s(scene: PostgresScene, se
 async def _nobody_blamed(scene: PostgresScene, ids: list[str], sessions: set[str]) -> None:
     """Every paper graded once, nobody failed or taken back, and the workers are the same as before."""
     await scene.graded_once(ids)
+    assert (await scene.store.stats("default")).finished_total["succeeded"] == len(ids), "none was finished twice"
     assert await scene.story() == []
     assert {s.id for s in await scene.store.sessions() if s.ended_at is None} == sessions
 
 
-def _all_answered(services: list[Service]) -> bool:
-    """As many outages over as there were, at each."""
-    workers = [service for service in services if service.name.startswith("worker")]
-    return all(w.lines("store unreachable") and len(w.lines("store back")) >= 1 for w in workers)
+def _told(watch: Service, event: str) -> int:
+    return len(watch.lines(event, code="store_unreachable"))

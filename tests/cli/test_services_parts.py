@@ -85,7 +85,13 @@ async def test_cut_short_passes_a_failure_on() -> None:
 async def test_the_embedded_store_is_made_once_and_told(place: Place) -> None:
     settings = load(None, {}, cwd=place.folder).settings
     with capture_logs() as logs:
-        assert await prepare_store(settings) == ["001_initial", "002_providers", "003_budget", "004_row_notes"]
+        assert await prepare_store(settings) == [
+            "001_initial",
+            "002_providers",
+            "003_budget",
+            "004_row_notes",
+            "005_paper_tokens",
+        ]
         assert await prepare_store(settings) == []
     assert [line["event"] for line in logs] == ["store prepared"]
 

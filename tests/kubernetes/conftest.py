@@ -3,10 +3,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-
-pytest.register_assert_rewrite("cluster_kit")
-
-from cluster_kit import REAL, Cluster, StandIn, some_cluster, stand_in  # noqa: E402 - after it was registered
+from cluster_kit import REAL, Cluster, StandIn, some_cluster, stand_in
 
 
 @pytest.fixture

@@ -24,12 +24,14 @@ from monitoring.shipped import (
 from gradewatch.cli.root import COMMANDS
 from gradewatch.config.keys import FOREIGN_KEYS, QUEUE_KEYS, dotted_keys
 from gradewatch.model import ActionKind, Code, JobState, Outcome, Verdict
+from gradewatch.stores.mongo import schema as mongo
 
 PAGES = sorted((RUNBOOKS / "alerts").glob("*.md"))
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SECTIONS = ["## What it means", "## What gradewatch did", "## What to check", "## How to end it"]
 LABELS = {"code": Code, "action": ActionKind, "verdict": Verdict, "state": JobState}
 OUTCOMES = {*Outcome, *JobState, "ok", "rate_limited", "timeout", "error", "graded", "needs_review"}
+COLLECTIONS = {mongo.PREFIX + name for name in mongo.COLLECTIONS}  # of MongoDB: no metrics, for all their names
 
 
 def relative(path: Path) -> str:
@@ -107,7 +109,7 @@ def test_links_of_alerts_lead_to_pages_and_dashboards_that_exist() -> None:
 def test_documents_name_what_there_is(document: Path) -> None:
     text = document.read_text()
     for name in names_in(re.sub(r"\{[^}\n]*\}", "", text)):
-        assert name in series() | recorded(), f"{relative(document)} speaks of {name}"
+        assert name in series() | recorded() | COLLECTIONS, f"{relative(document)} speaks of {name}"
     for name in re.findall(r"\bGradewatch[A-Z]\w+", text):
         assert name in ALERT_NAMES, f"{relative(document)} speaks of {name}"
 

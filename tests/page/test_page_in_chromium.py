@@ -277,7 +277,8 @@ async def test_hostile_texts_are_shown_as_text_and_never_run(store: Any, visitor
             shown = await visitor.text("body")
             assert '<img src=x onerror="window.hacked=1">' in shown
             assert "⟨U+202E⟩" in shown
-            assert [picture for picture in "␇␀␛" if picture not in shown] == []
+            pictures = "␇␀␛" if path == "/" else "␇\ufffd␛"  # what comes from a store holds no NUL any more
+            assert [picture for picture in pictures if picture not in shown] == []
             assert "🦊👩" in shown
             assert "x" * 500 not in shown
             assert await visitor.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (

@@ -189,6 +189,12 @@ def test_without_a_finding_and_without_a_worker_it_does_not_say_that_all_is_well
     assert headline(unread, 0.0, SETTINGS).level == "warning"
 
 
+def test_a_queue_that_could_not_be_read_is_not_an_empty_one() -> None:
+    untold = headline(report(snapshot([Unknown("not read yet", 1000.0)]), verdicts=[verdict()]), 0.0, SETTINGS)
+    assert (untold.level, untold.sentence) == ("unknown", "Cannot tell whether all is well: default could not be read")
+    assert untold.cause == "not read yet"
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [

@@ -36,6 +36,24 @@ async def test_a_paper_written_twice_says_so_and_counts_once(store: Store) -> No
     assert (await get(store, job.id)).progress_done == 1
 
 
+@pytest.mark.parametrize("error", [None, WRONG], ids=["graded", "failed"])
+async def test_a_paper_saved_again_because_the_answer_got_lost_was_written_once(
+    store: Store, error: JobError | None
+) -> None:
+    hands, job = await running(store, max_attempts=3)
+    paper = graded(0) if error is None else replace(graded(0, "failed"), marks=None, error=error)
+    for _ in range(3):
+        await store.save_paper(fence(job), paper)
+    assert [p.times_written for p in await store.papers(job.id)] == [1]
+    assert (await get(store, job.id)).progress_done == 1
+    assert sum((await store.stats("default")).papers_total.values()) == 1
+
+    await store.finish([Finish(fence(job), FinishKind.RELEASE)])
+    again = await hands.one()
+    await store.save_paper(fence(again), paper)
+    assert [p.times_written for p in await store.papers(job.id)] == [2], "another claim graded it anew"
+
+
 async def test_a_broken_text_is_kept_as_far_as_it_goes(store: Store) -> None:
     _, job = await running(store)
     await store.progress(fence(job), 1, 1, "page \ud800")

@@ -9,7 +9,7 @@ from typing import Any
 from gradewatch.config import Settings
 from gradewatch.http.page.words import count, short, span
 from gradewatch.http.status import LIVE, stale_after, trouble
-from gradewatch.model import CycleReport, Finding, Known, QueueStats, Severity
+from gradewatch.model import CycleReport, Finding, Known, QueueStats, Severity, Unknown
 
 LEVELS = {Severity.CRITICAL: "critical", Severity.WARNING: "warning", Severity.INFO: "notice"}
 TEXT = 1000  # characters of a cause or a fix
@@ -52,6 +52,10 @@ def headline(report: CycleReport | None, age: float, settings: Settings) -> Head
     why = trouble(report, age, settings)
     if why:
         return Headline("warning", "No live worker is known", why, "Start one.", "gradewatch worker")
+    unread = {name: one.reason for name, one in report.snapshot.queues.items() if isinstance(one, Unknown)}
+    if unread:
+        sentence = f"Cannot tell whether all is well: {short(', '.join(unread))} could not be read"
+        return Headline("unknown", sentence, short("; ".join(unread.values()), TEXT))
     return Headline("ok", f"All is well: {_calm(report, settings)}")
 
 

@@ -41,7 +41,8 @@ async def credit_wait(data: Database, claim: Claimed, seconds: float) -> None:
 
 async def save_paper(data: Database, claim: Claimed, result: PaperResult) -> None:
     """Raises PayloadError for a detail that cannot be kept."""
-    paper = encode.paper(result)
+    paper = encode.paper(result) | {"token": claim.token}
+    update = _written_once_more(paper)
 
     async def work(session: Any) -> None:
         # The job's document is written first: in a transaction that keeps everybody else from it.
@@ -50,8 +51,9 @@ async def save_paper(data: Database, claim: Claimed, result: PaperResult) -> Non
         if job is None:
             raise _not_held(claim)
         place = {"job": job["_id"], "idx": result.index}
-        update = {"$set": paper, "$inc": {"times_written": 1}}
         written = await data.papers.update_one(place, update, upsert=True, session=session)
+        if not written.modified_count and written.upserted_id is None:
+            return
         if written.upserted_id is not None:
             await data.jobs.update_one(_held(claim), {"$inc": {"progress_done": 1}}, session=session)
         changes = Changes()
@@ -59,6 +61,14 @@ async def save_paper(data: Database, claim: Claimed, result: PaperResult) -> Non
         await changes.write(data, session)
 
     await data.transact(work)
+
+
+def _written_once_more(paper: Document) -> list[Document]:
+    """The update of a paper. The same again under the same claim, whose answer got lost, changes nothing."""
+    same = [{"$eq": [f"${field}", {"$literal": value}]} for field, value in paper.items()]
+    times = {"$ifNull": ["$times_written", 0]}
+    counted = {"$cond": [{"$and": same}, times, {"$add": [times, 1]}]}
+    return [{"$set": {field: {"$literal": value} for field, value in paper.items()} | {"times_written": counted}}]
 
 
 # ---------------------------------------------------------------- finish

@@ -33,12 +33,15 @@ def prepare_detail(result: PaperResult) -> str:
 
 
 _SAVE_PAPER = """
-INSERT INTO papers (job_id, idx, name, status, marks, max_marks, detail, error_code, error_message)
-VALUES (:job_id, :idx, :name, :status, :marks, :max_marks, :detail, :error_code, :error_message)
+INSERT INTO papers (job_id, idx, name, status, marks, max_marks, detail, error_code, error_message, token)
+VALUES (:job_id, :idx, :name, :status, :marks, :max_marks, :detail, :error_code, :error_message, :token)
 ON CONFLICT (job_id, idx) DO UPDATE SET
   name = excluded.name, status = excluded.status, marks = excluded.marks, max_marks = excluded.max_marks,
   detail = excluded.detail, error_code = excluded.error_code, error_message = excluded.error_message,
-  times_written = times_written + 1
+  token = excluded.token, times_written = times_written + 1
+WHERE (token, name, status, marks, max_marks, detail, error_code, error_message)
+  IS NOT (excluded.token, excluded.name, excluded.status, excluded.marks, excluded.max_marks, excluded.detail,
+          excluded.error_code, excluded.error_message)
 RETURNING times_written
 """
 
@@ -49,6 +52,7 @@ def save_paper(connection: sqlite3.Connection, claim: Claimed, result: PaperResu
         raise _not_held(claim)
     parameters = {
         "job_id": claim.id,
+        "token": claim.token,
         "idx": result.index,
         "name": rows.text(result.name),
         "status": result.status,
@@ -57,11 +61,11 @@ def save_paper(connection: sqlite3.Connection, claim: Claimed, result: PaperResu
         "detail": detail,
         **_error(result.error),
     }
-    written = connection.execute(_SAVE_PAPER, parameters).fetchone()[0]
-    connection.execute(
-        f"UPDATE jobs SET progress_done = progress_done + :new, updated_at = gw_now() WHERE {_HELD}",
-        {**held, "new": int(written == 1)},
-    )
+    if written := connection.execute(_SAVE_PAPER, parameters).fetchone():
+        connection.execute(
+            f"UPDATE jobs SET progress_done = progress_done + :new, updated_at = gw_now() WHERE {_HELD}",
+            {**held, "new": int(written[0] == 1)},
+        )
 
 
 _FINISH = {

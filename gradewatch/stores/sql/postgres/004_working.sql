@@ -32,14 +32,20 @@ BEGIN
   END IF;
   SELECT * INTO given FROM json_to_record(paper) AS p (
     idx bigint, name text, status text, marks float8, max_marks float8, code text, message text);
-  INSERT INTO papers AS p (job_id, idx, name, status, marks, max_marks, detail, error_code, error_message)
+  INSERT INTO papers AS p (job_id, idx, name, status, marks, max_marks, detail, error_code, error_message, token)
   VALUES (job, given.idx, given.name, given.status, given.marks, given.max_marks, detail::json,
-          given.code, given.message)
+          given.code, given.message, held_token)
   ON CONFLICT (job_id, idx) DO UPDATE SET
     name = excluded.name, status = excluded.status, marks = excluded.marks, max_marks = excluded.max_marks,
     detail = excluded.detail, error_code = excluded.error_code, error_message = excluded.error_message,
-    times_written = p.times_written + 1
+    token = excluded.token, times_written = p.times_written + 1
+  WHERE (p.token, p.name, p.status, p.marks, p.max_marks, p.detail::text, p.error_code, p.error_message)
+    IS DISTINCT FROM (excluded.token, excluded.name, excluded.status, excluded.marks, excluded.max_marks,
+                      excluded.detail::text, excluded.error_code, excluded.error_message)
   RETURNING times_written INTO written;
+  IF written IS NULL THEN
+    RETURN true;
+  END IF;
   UPDATE jobs SET progress_done = progress_done + (written = 1)::int, updated_at = clock() WHERE id = job;
   INSERT INTO deltas (queue, name, amount) VALUES (in_queue, 'paper:' || given.status, 1);
   RETURN true;

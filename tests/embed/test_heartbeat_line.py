@@ -67,7 +67,7 @@ async def test_a_crash_passes_through_and_is_put_on_record(place: Place) -> None
     with pytest.raises(ZeroDivisionError):
         await divides()
     [session] = await ended(place)
-    assert session.end_reason.startswith("crashed: ZeroDivisionError at test_heartbeat.py:")
+    assert session.end_reason.startswith("crashed: ZeroDivisionError at test_heartbeat_line.py:")
 
 
 async def test_a_blocked_loop_goes_on_beating_and_says_so(place: Place) -> None:
@@ -242,4 +242,4 @@ async def test_to_a_watch_by_http(place: Place, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(KeyError):
         await beats_and_crashes()
     [session] = await ended(place)
-    assert session.end_reason.startswith("crashed: KeyError at test_heartbeat.py")
+    assert session.end_reason.startswith("crashed: KeyError at test_heartbeat_line.py")
