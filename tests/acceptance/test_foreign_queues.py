@@ -115,7 +115,7 @@ async def test_a_worker_that_was_never_deployed(scene: Scene, backend: Backend) 
 async def test_a_worker_killed_in_the_middle_and_another_that_goes_on(scene: Scene, backend: Backend) -> None:
     job = backend.grading_job()
     watch = backend.watch("grading_jobs", 'heartbeat = "2s"')
-    with worker("grading_jobs", backend.url, "w1", 60) as first:
+    with worker("grading_jobs", backend.url, "w1", 24) as first:
         await until(lambda: backend.job(job)["processed_papers"] >= 1, "it is half way")
         await watch.cycles(3)
         first.kill()
@@ -135,7 +135,7 @@ async def test_a_worker_killed_in_the_middle_and_another_that_goes_on(scene: Sce
 async def test_a_lost_job_is_failed_where_the_queue_says_so(scene: Scene, backend: Backend) -> None:
     job = backend.grading_job()
     watch = backend.watch("grading_jobs", 'heartbeat = "2s"', 'on_lost = "fail"')
-    with worker("grading_jobs", backend.url, "w1", 60) as first:
+    with worker("grading_jobs", backend.url, "w1", 24) as first:
         await until(lambda: backend.job(job)["processed_papers"] >= 1, "it is half way")
         await watch.cycles(2)
         first.kill()
