@@ -55,10 +55,13 @@ async def test_unknown_kinds_hide_no_overdue_job(store: Store, clock: StepClock)
     assert [job.id for job in await store.overdue("default", JobState.PENDING, 1, kinds=KINDS, limit=1)] == [known]
 
 
-async def test_held_finds_jobs_of_absent_ended_and_missing_sessions(store: Store) -> None:
+async def test_held_finds_jobs_of_absent_ended_and_missing_sessions(store: Store, clock: StepClock) -> None:
     ended, absent, alive = [await Hands.open(store) for _ in range(3)]
     await store.submit([new() for _ in range(4)])
-    expected = [(await hands.one()).id for hands in (ended, absent)]
+    expected = []
+    for hands in (ended, absent):
+        clock.step(1)  # of two that began at one time neither is the older
+        expected.append((await hands.one()).id)
     await alive.claim()
     await ended.end()
     found = await store.held("default", [absent.session], kinds=KINDS, limit=10)

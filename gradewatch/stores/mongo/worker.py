@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -41,7 +42,8 @@ async def credit_wait(data: Database, claim: Claimed, seconds: float) -> None:
 
 async def save_paper(data: Database, claim: Claimed, result: PaperResult) -> None:
     """Raises PayloadError for a detail that cannot be kept."""
-    paper = encode.paper(result) | {"token": claim.token}
+    paper = encode.paper(result)
+    paper |= {"token": claim.token, "digest": _digest(paper)}
     update = _written_once_more(paper)
 
     async def work(session: Any) -> None:
@@ -63,9 +65,14 @@ async def save_paper(data: Database, claim: Claimed, result: PaperResult) -> Non
     await data.transact(work)
 
 
+def _digest(paper: Document) -> str:
+    """Stands for all that is said of a paper: to send that twice would take more than a message may hold."""
+    return hashlib.sha256(repr(sorted(paper.items())).encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def _written_once_more(paper: Document) -> list[Document]:
     """The update of a paper. The same again under the same claim, whose answer got lost, changes nothing."""
-    same = [{"$eq": [f"${field}", {"$literal": value}]} for field, value in paper.items()]
+    same = [{"$eq": [f"${field}", {"$literal": paper[field]}]} for field in ("token", "digest")]
     times = {"$ifNull": ["$times_written", 0]}
     counted = {"$cond": [{"$and": same}, times, {"$add": [times, 1]}]}
     return [{"$set": {field: {"$literal": value} for field, value in paper.items()} | {"times_written": counted}}]
