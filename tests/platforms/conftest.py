@@ -28,10 +28,14 @@ async def supervise() -> AsyncIterator[Callable[..., Supervised]]:
 def no_child_left() -> Iterator[None]:
     before = {child.pid for child in psutil.Process().children(recursive=True)}
     yield
-    # A server that other tests of this process share starts helpers of its own when it likes.
-    left = [
-        child
-        for child in psutil.Process().children(recursive=True)
-        if child.pid not in before and child.ppid() not in before
-    ]
+    left = [child for child in psutil.Process().children(recursive=True) if _is_ours(child, before)]
     assert not left, f"children left behind: {left}"
+
+
+def _is_ours(child: psutil.Process, before: set[int]) -> bool:
+    """Not a helper that a server, which other tests of this process share, has started when it liked; nor one that has
+    just ended and been waited for."""
+    try:
+        return child.pid not in before and child.ppid() not in before
+    except psutil.NoSuchProcess:
+        return False
