@@ -117,6 +117,14 @@ async def test_an_index_that_is_there_but_not_usable_counts_as_missing(url: str)
         assert (await store.check([])).missing_indexes == ()
 
 
+async def test_what_earlier_schemas_had_and_nothing_uses_goes_with_an_upgrade(url: str) -> None:
+    async with opened(PostgresStore(url)) as store:
+        by_hand(url, "CREATE INDEX jobs_finished ON gradewatch.jobs (finished_at)")
+        by_hand(url, "UPDATE gradewatch.meta SET value = '14' WHERE key = 'schema_version'")
+        assert await store.migrate() == ["015_fewer_parts"]
+        assert by_hand(url, "SELECT to_regclass('gradewatch.jobs_finished')") == [(None,)]
+
+
 async def test_a_dropped_table_or_function_is_a_mismatch(url: str) -> None:
     async with opened(PostgresStore(url)) as store:
         by_hand(url, "DROP FUNCTION gradewatch.list_sessions; DROP TABLE gradewatch.credits")
@@ -221,9 +229,9 @@ def test_the_script_is_whole() -> None:
     """Every function that the store calls is one that the script makes."""
     from inspect import getsource
 
-    from gradewatch.stores.postgres import functions, notes, papers, providers, store
+    from gradewatch.stores.postgres import functions, notes, papers, providers, repair, store
 
-    source = "".join(getsource(module) for module in (functions, notes, papers, providers, store))
+    source = "".join(getsource(module) for module in (functions, notes, papers, providers, repair, store))
     called = set(re.findall(r'\.call\(\s*"(\w+)"', source))
     made = set(re.findall(r'CREATE OR REPLACE FUNCTION gradewatch\."?(\w+)', schema.migration_text()))
     assert called <= made

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gradewatch.errors import PayloadError
-from gradewatch.model import Action, Finish, FinishKind, JobError, NewJob, PaperResult
+from gradewatch.model import Finish, FinishKind, JobError, NewJob, PaperResult
 
 LARGEST = 2**63 - 1
 LARGEST_PAYLOAD = 8 << 20  # bytes: each claim and each listing reads it whole
@@ -123,31 +123,6 @@ def paper(result: PaperResult) -> tuple[Json, Json]:
         **_error(result.error),
     }
     return dump(about), detail
-
-
-def actions(given: Sequence[Action]) -> Json:
-    return dump([_action(action) for action in given])
-
-
-def _action(action: Action) -> dict[str, Any]:
-    job = action.job
-    if job is None:
-        raise ValueError(f"{action.kind.value} is not a repair of a job")
-    error = action.error or JobError(action.reason.value, action.message)
-    return {
-        "kind": action.kind.value,
-        "queue": text(action.queue),
-        "reason": action.reason.value,
-        "message": text(action.message),
-        "code": text(error.code),
-        "error": text(error.message),
-        "run_alone": action.run_alone,
-        "id": text(job.id),
-        "state": job.state.value,
-        "token": job.token,
-        "session_id": job.session_id,
-        "run_at": job.run_at.isoformat(),
-    }
 
 
 def _error(error: JobError | None) -> dict[str, str | None]:

@@ -5,12 +5,11 @@ How the functions are reached is the caller's business: over a connection here, 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from gradewatch.errors import Conflict, NotFound, StoreError
+from gradewatch.errors import Conflict, NotFound
 from gradewatch.model import (
     Action,
     ActionKind,
@@ -38,13 +37,13 @@ from gradewatch.ports import Verb
 from gradewatch.stores.postgres import encode, rows, schema
 from gradewatch.stores.postgres.notes import RowNoteLog
 from gradewatch.stores.postgres.providers import ProviderMemory
+from gradewatch.stores.postgres.repair import repair
 
 if TYPE_CHECKING:
     from gradewatch.stores.postgres.caller import Caller
 
 PAGE = 10_000  # the longest list one call may ask for
-ABREAST = 3  # chunks repaired at the same time: while two are being written, the next one is prepared
-CHUNK = 250  # rows repaired, undone or purged in one statement: some 20 ms
+CHUNK = 250  # rows undone or purged in one statement: some 20 ms
 _UNSAID = {"requeue": "Queued again by hand.", "fail": "Failed by hand.", "cancel": "Cancelled by hand."}
 _FROM = {"requeue": "running, failed or cancelled", "fail": "pending or running", "cancel": "pending or running"}
 
@@ -88,7 +87,7 @@ class FunctionStore(RowNoteLog, ProviderMemory):
             kinds=_listed(kinds),
             most=_page(limit),
         )
-        return [rows.job_ref(row) for row in found]
+        return rows.job_refs(found)
 
     async def held(
         self, queue: str, absent: Collection[str], *, kinds: Collection[str] | None, limit: int
@@ -96,7 +95,7 @@ class FunctionStore(RowNoteLog, ProviderMemory):
         found = await self._caller.call(
             "held", of_queue=queue, absent=list(absent), kinds=_listed(kinds), most=_page(limit)
         )
-        return [rows.job_ref(row) for row in found]
+        return rows.job_refs(found)
 
     async def sessions(self) -> list[Session]:
         return [rows.session(row) for row in await self._caller.call("list_sessions")]
@@ -169,37 +168,7 @@ class FunctionStore(RowNoteLog, ProviderMemory):
         return held
 
     async def repair(self, actions: Sequence[Action], *, sweep: str, by: str) -> list[Result]:
-        """In chunks, so that no statement takes long, a few of them at a time. Once a chunk is written, a fault in
-        another is reported as FAILED results rather than raised: what was done must not be forgotten."""
-        once = len({action.subject for action in actions}) == len(actions)
-        gate = asyncio.Semaphore(ABREAST if once else 1)  # of two actions on one job the first one counts
-        faults: list[StoreError] = []
-
-        async def in_turn(chunk: Sequence[Action]) -> list[Result] | StoreError:
-            async with gate:
-                answer = faults[0] if faults else await self._repair(chunk, sweep, by)
-            if isinstance(answer, StoreError):
-                faults.append(answer)
-            return answer
-
-        chunks = [actions[start : start + CHUNK] for start in range(0, len(actions), CHUNK)]
-        answers = await asyncio.gather(*map(in_turn, chunks))
-        if faults and all(isinstance(answer, StoreError) for answer in answers):
-            raise faults[0]
-        results: list[Result] = []
-        for chunk, answer in zip(chunks, answers, strict=True):
-            results += _failed(chunk, answer) if isinstance(answer, StoreError) else answer
-        return results
-
-    async def _repair(self, chunk: Sequence[Action], sweep: str, by: str) -> list[Result] | StoreError:
-        try:
-            answers = await self._caller.call("repair", actions=encode.actions(chunk), in_sweep=sweep, by_whom=by)
-        except StoreError as error:
-            return error
-        return [
-            Result(action, Outcome.APPLIED if applied else Outcome.NOOP, detail)
-            for action, (applied, detail) in zip(chunk, answers, strict=True)
-        ]
+        return await repair(self._caller, actions, sweep, by)
 
     async def operate(
         self,
@@ -352,10 +321,6 @@ class FunctionStore(RowNoteLog, ProviderMemory):
             if went < size:
                 break
         return gone
-
-
-def _failed(chunk: Sequence[Action], error: StoreError) -> list[Result]:
-    return [Result(action, Outcome.FAILED, str(error)) for action in chunk]
 
 
 def _page(limit: int) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from datetime import datetime
+from itertools import repeat
 from typing import Any
 
 from gradewatch.model import (
@@ -71,21 +73,19 @@ def job(row: Row) -> Job:
     )
 
 
-def job_ref(row: Row) -> JobRef:
-    return JobRef(
-        id=row["id"],
-        queue=row["queue"],
-        kind=row["kind"],
-        state=_STATES[row["state"]],
-        token=row["token"],
-        attempt=row["attempt"],
-        max_attempts=row["max_attempts"],
-        lost=row["lost"],
-        session_id=row["session_id"],
-        run_at=when(row["run_at"]),
-        started_at=maybe(row["started_at"]),
-        waited=row["waited"] / 1_000_000,
-    )
+def job_refs(columns: Mapping[str, Sequence[Any]]) -> list[JobRef]:
+    """Of {name: [value of each job]}; the lists are null where there is no job."""
+    if not columns["id"]:
+        return []
+    read = {
+        **columns,
+        "state": map(_STATES.__getitem__, columns["state"]),
+        "run_at": map(when, columns["run_at"]),
+        "started_at": map(maybe, columns["started_at"]),
+        "seen": repeat((), len(columns["id"])),
+        "waited": (micros / 1_000_000 for micros in columns["waited"]),
+    }
+    return [JobRef(*values) for values in zip(*(read[field.name] for field in fields(JobRef)), strict=True)]
 
 
 def paper(row: Row) -> PaperResult:

@@ -20,10 +20,14 @@ CREATE TABLE IF NOT EXISTS gradewatch.meta (
 
 CREATE SEQUENCE IF NOT EXISTS gradewatch.ids AS bigint CYCLE;
 
+-- What all ids of that moment begin with, and none of a moment before is greater than.
+CREATE OR REPLACE FUNCTION gradewatch.id_of(moment timestamptz) RETURNS text LANGUAGE sql IMMUTABLE
+AS $$ SELECT lpad(to_hex((extract(epoch FROM moment) * 1000000)::bigint), 14, '0') $$;
+
 -- Ids sort by time, and within one moment by their order: 14 hex digits of microseconds, 8 of order, 4 of chance.
 CREATE OR REPLACE FUNCTION gradewatch.make_id() RETURNS text LANGUAGE sql VOLATILE
 AS $$
-  SELECT lpad(to_hex((extract(epoch FROM gradewatch.clock()) * 1000000)::bigint), 14, '0')
+  SELECT gradewatch.id_of(gradewatch.clock())
       || lpad(to_hex(nextval('gradewatch.ids') & 4294967295), 8, '0')
       || lpad(to_hex((random() * 65535)::int), 4, '0')
 $$;
@@ -67,7 +71,6 @@ CREATE INDEX IF NOT EXISTS jobs_claim ON gradewatch.jobs (queue, priority DESC, 
 CREATE INDEX IF NOT EXISTS jobs_waiting ON gradewatch.jobs (queue, run_at) WHERE state = 'pending';
 CREATE INDEX IF NOT EXISTS jobs_running ON gradewatch.jobs (queue, started_at) WHERE state = 'running';
 CREATE INDEX IF NOT EXISTS jobs_held ON gradewatch.jobs (session_id) WHERE state = 'running';
-CREATE INDEX IF NOT EXISTS jobs_finished ON gradewatch.jobs (finished_at) WHERE finished_at IS NOT NULL;
 CREATE INDEX IF NOT EXISTS jobs_listing ON gradewatch.jobs (queue, state, id);
 
 CREATE TABLE IF NOT EXISTS gradewatch.papers (

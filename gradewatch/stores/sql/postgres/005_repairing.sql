@@ -14,9 +14,10 @@ $$;
 CREATE OR REPLACE FUNCTION gradewatch.with_detail(message text, detail text) RETURNS text LANGUAGE sql IMMUTABLE
 AS $$ SELECT CASE WHEN detail = '' THEN message ELSE message || ' (' || detail || ')' END $$;
 
--- actions: [{kind, queue, reason, message, code, text, run_alone, id, state, token, session_id, run_at (ISO 8601)}];
--- answers [[applied, detail]] in order. A requeue of a job without an attempt left fails it: pending, it would be
--- claimed for ever.
+-- actions: [{kind, queue, reason, message, code, error, run_alone, state, ids, tokens, session_ids, run_ats (ISO 8601)}],
+-- each the same repair of many jobs, which the four lists tell; no job twice. Answers [[place, applied, detail]] of those
+-- that did not go as asked, places counted from 0 through all lists. A requeue of a job without an attempt left fails it:
+-- pending, it would be claimed for ever.
 CREATE OR REPLACE FUNCTION gradewatch.repair(actions json, in_sweep text, by_whom text) RETURNS json
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = gradewatch, pg_temp SET jit = off SET timezone = 'UTC'
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
@@ -25,11 +26,15 @@ DECLARE
   answers json;
 BEGIN
   WITH given AS MATERIALIZED (
-    SELECT * FROM ROWS FROM (json_to_recordset(actions) AS (
-      kind text, queue text, reason text, message text, code text, error text, run_alone boolean, id text, state text,
-      token bigint, session_id text, run_at timestamptz))
-    WITH ORDINALITY AS g (kind, queue, reason, message, code, error, run_alone, id, state, token, session_id,
-                          run_at, place)
+    SELECT a.kind, a.queue, a.reason, a.message, a.code, a.error, a.run_alone, a.state, job.id, job.token,
+           job.session_id, job.run_at, row_number() OVER (ORDER BY a.place, job.place) - 1 AS place
+    FROM ROWS FROM (json_to_recordset(actions) AS (
+      kind text, queue text, reason text, message text, code text, error text, run_alone boolean, state text,
+      ids text[], tokens bigint[], session_ids text[], run_ats timestamptz[]))
+    WITH ORDINALITY AS a (kind, queue, reason, message, code, error, run_alone, state, ids, tokens, session_ids,
+                          run_ats, place),
+    LATERAL unnest(a.ids, a.tokens, a.session_ids, a.run_ats)
+    WITH ORDINALITY AS job (id, token, session_id, run_at, place)
   ), judged AS MATERIALIZED (
     SELECT given.*, CASE WHEN there.id IS NOT NULL THEN before(there) END AS before,
            given.kind = 'requeue' AND there.attempt >= there.max_attempts AS spent, there.max_attempts,
@@ -44,19 +49,14 @@ BEGIN
                THEN 'the job is held by another session by now'
              ELSE ''
            END AS difference
-    FROM (SELECT * FROM given ORDER BY id, place) AS given -- locked in order of id, as everywhere
+    FROM (SELECT * FROM given ORDER BY id) AS given -- locked in order of id, as everywhere
     LEFT JOIN LATERAL (SELECT * FROM jobs WHERE jobs.id = given.id FOR UPDATE) AS there ON true
-  ), ranked AS MATERIALIZED (
-    SELECT *, row_number() OVER (PARTITION BY id, difference ORDER BY place) = 1 AS is_first FROM judged
   ), ruled AS MATERIALIZED (
-    SELECT place, id, queue, reason, message, code, error, run_alone, state, token, before,
-           difference = '' AND is_first AS applied,
+    SELECT place, id, queue, reason, message, code, error, run_alone, token, before, difference = '' AS applied,
            CASE WHEN spent AND difference = '' THEN 'fail' ELSE kind END AS kind,
-           CASE WHEN difference <> '' THEN difference
-                WHEN NOT is_first THEN 'the job is no longer there as it was'
-                WHEN spent THEN 'all ' || max_attempts || ' attempts are spent: failed instead'
-                ELSE '' END AS detail
-    FROM ranked
+           CASE WHEN spent AND difference = '' THEN 'all ' || max_attempts || ' attempts are spent: failed instead'
+                ELSE difference END AS detail
+    FROM judged
   ), changed AS (
     UPDATE jobs SET
       state = CASE ruled.kind WHEN 'requeue' THEN 'pending' ELSE 'failed' END,
@@ -79,7 +79,7 @@ BEGIN
            CASE WHEN applied THEN token END
     FROM ruled ORDER BY place
   )
-  SELECT json_agg(json_build_array(applied, detail) ORDER BY place) INTO answers FROM ruled;
+  SELECT json_agg(json_build_array(place, applied, detail) ORDER BY place) INTO answers FROM ruled WHERE detail <> '';
   RETURN coalesce(answers, '[]');
 END $$;
 

@@ -23,9 +23,16 @@ DECLARE
   gone int;
 BEGIN
   CASE what
-    WHEN 'jobs' THEN
+    WHEN 'jobs' THEN -- an id tells when its job was made, before which it cannot have finished: no index on that time
       DELETE FROM jobs WHERE id = ANY (ARRAY( -- an array is made once; a subquery may be run again for each row
-        SELECT id FROM jobs WHERE finished_at < old_enough ORDER BY finished_at LIMIT most FOR UPDATE SKIP LOCKED));
+        SELECT one.id FROM unnest(all_queues()) AS q
+        CROSS JOIN unnest('{succeeded,failed,cancelled}'::text[]) AS s
+        CROSS JOIN LATERAL (
+          SELECT id FROM jobs
+          WHERE (queue, state, id) >= (q, s, '') AND (queue, state, id) < (q, s, id_of(old_enough))
+            AND finished_at < old_enough
+          ORDER BY queue, state, id LIMIT most FOR UPDATE SKIP LOCKED) AS one
+        LIMIT most));
     WHEN 'sessions' THEN
       DELETE FROM sessions WHERE id = ANY (ARRAY(SELECT id FROM sessions WHERE ended_at < old_enough LIMIT most));
     WHEN 'audit' THEN -- written in order of time, so that its oldest entries are its first: no index on the time

@@ -9,6 +9,7 @@ SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
   moment timestamptz := clock();
   places bigint[];
+  many bigint := json_array_length(finishes);
 BEGIN
   WITH given AS MATERIALIZED (
     SELECT * FROM ROWS FROM (json_to_recordset(finishes) AS (
@@ -42,8 +43,8 @@ BEGIN
     SELECT queue, 'worked', count(*), moment FROM held WHERE kind IN ('succeed', 'fail') GROUP BY queue
   )
   SELECT coalesce(array_agg(place), '{}') INTO places FROM held;
-  RETURN (SELECT coalesce(json_agg(place = ANY (places) ORDER BY place), '[]')
-          FROM generate_series(1::bigint, json_array_length(finishes)) AS place);
+  RETURN (SELECT coalesce(json_agg(cardinality(places) = many OR place = ANY (places) ORDER BY place), '[]')
+          FROM generate_series(1::bigint, many) AS place);
 END $$;
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA gradewatch FROM PUBLIC;
