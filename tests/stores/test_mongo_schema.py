@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import mongo_server
@@ -109,3 +109,44 @@ async def test_no_question_reads_more_than_it_answers(database: Any) -> None:
             assert "COLLSCAN" not in one.get("planSummary", ""), one["command"]
             assert one.get("docsExamined", 0) <= 30, one["command"]
             assert one.get("keysExamined", 0) <= 60, one["command"]
+
+
+def stages(plan: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    yield plan
+    for inner in (*([plan["inputStage"]] if "inputStage" in plan else ()), *plan.get("inputStages", ())):
+        yield from stages(inner)
+
+
+@pytest.mark.parametrize(
+    ("query", "order", "index"),
+    [
+        ({"state": "pending", "queue": "default", **schema.NO_SESSION}, [("run_at", 1)], "jobs_live"),
+        ({"state": "running", "session_id": "s"}, [], "jobs_live"),
+        ({"state": "pending", "queue": "default"}, [("priority", -1), ("_id", 1)], "jobs_claim"),
+        ({"queue": {"$in": ["default"]}, "state": {"$in": ["failed"]}}, [("_id", -1)], "jobs_listing"),
+    ],
+)
+async def test_what_is_asked_is_one_walk_of_one_index(
+    database: Any, query: dict[str, Any], order: Any, index: str
+) -> None:
+    """In the order asked for: nothing is sorted, nothing is passed by."""
+    store = MongoStore(url_of(database))
+    await store.migrate()
+    await store.submit([new() for _ in range(20)])
+    await store.close()
+    cursor = database["gradewatch_jobs"].find(query).limit(5)
+    told = (cursor.sort(order) if order else cursor).explain()
+    walked = [one["indexName"] for one in stages(told["queryPlanner"]["winningPlan"]) if one["stage"] == "IXSCAN"]
+    assert walked == [index]
+    assert not [one for one in stages(told["queryPlanner"]["winningPlan"]) if one["stage"] == "SORT"]
+    assert told["executionStats"]["totalKeysExamined"] <= 6
+
+
+async def test_indexes_of_an_earlier_schema_go_with_an_upgrade(database: Any) -> None:
+    store = MongoStore(url_of(database))
+    await store.migrate()
+    database["gradewatch_jobs"].create_index([("state", 1), ("run_at", 1)], name="jobs_waiting")
+    database["gradewatch_meta"].update_one({"_id": "schema"}, {"$set": {"version": 1}})
+    assert await store.migrate() == ["index jobs_waiting dropped", f"schema version {schema.VERSION}"]
+    assert "jobs_waiting" not in database["gradewatch_jobs"].index_information()
+    await store.close()

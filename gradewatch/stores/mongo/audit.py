@@ -43,11 +43,19 @@ class Line:
     number: int = 0
 
     def document(self, at: int) -> Document:
-        made: Document = {"_id": self.number, "at": at, "outcome": self.outcome.value}
-        for name in ("sweep", "by", "action", "queue", "subject", "reason"):
-            made[name] = encode.text(getattr(self, name))
-        made["message"] = encode.said(self.message)
-        made["before"] = None if self.before is None else rows.before(self.before)
+        made: Document = {
+            "_id": self.number,
+            "at": at,
+            "outcome": self.outcome.value,
+            "sweep": encode.text(self.sweep),
+            "by": encode.text(self.by),
+            "action": self.action,
+            "queue": encode.text(self.queue),
+            "subject": encode.text(self.subject),
+            "reason": self.reason,
+            "message": encode.said(self.message),
+            "before": None if self.before is None else rows.before(self.before),
+        }
         if self.after is not None:
             made |= {"after_state": self.after[0], "after_token": self.after[1], "mark": self.mark}
         if self.reason != OPERATOR:

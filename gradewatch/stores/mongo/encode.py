@@ -42,7 +42,7 @@ def micros_of(when: datetime) -> int:
 
 def text(value: str) -> str:
     """Text that BSON can hold: lone surrogates, as broken input yields them, become question marks."""
-    return value.encode("utf-8", "replace").decode("utf-8")
+    return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
 
 
 def said(value: str) -> str:

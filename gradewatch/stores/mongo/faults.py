@@ -19,7 +19,7 @@ from gradewatch.errors import AccessDenied, Conflict, GradewatchError, PayloadEr
 from gradewatch.stores.mongo.address import Address
 
 MIGRATE = 'run "gradewatch migrate"'
-BAD_VALUE, UNAUTHORIZED, DUPLICATE, NAMESPACE_EXISTS = 2, 13, 11000, 48
+BAD_VALUE, UNAUTHORIZED, INDEX_NOT_FOUND, NAMESPACE_EXISTS, DUPLICATE = 2, 13, 27, 48, 11000
 NO_SUCH_HINT = "hint provided does not correspond"
 
 _STEPPED_DOWN = "it is electing a new primary, or has just done so. Gradewatch goes on by itself."

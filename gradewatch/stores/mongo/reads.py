@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 from gradewatch.model import Job, JobRef, JobState, PaperResult
-from gradewatch.stores.mongo import encode, rows
+from gradewatch.stores.mongo import encode, rows, schema
 from gradewatch.stores.mongo.database import PREFIX, Database
 from gradewatch.stores.mongo.either import listed
 from gradewatch.stores.mongo.encode import Document
@@ -48,7 +48,9 @@ async def overdue(
         raise ValueError(f"only pending and running jobs can be overdue, not {state.value} ones")
     since, long_ago = _SINCE[state], await data.now() - encode.micros(age)
     query: Document = {"state": state.value, "queue": encode.text(queue), since: {"$lt": long_ago}, **_of(kinds)}
-    if state is JobState.RUNNING:
+    if state is JobState.PENDING:
+        query |= schema.NO_SESSION
+    else:
         query["$expr"] = {"$lt": [{"$add": ["$started_at", "$waited"]}, long_ago]}
     return await _refs(data, query, since, limit)
 

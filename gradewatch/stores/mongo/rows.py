@@ -129,8 +129,9 @@ def session(row: Row) -> Session:
 
 def before(row: Row) -> Document:
     """A job's row as the audit trail keeps it: its times in microseconds, its result as it was given."""
-    kept = {name: value for name, value in row.items() if name not in UNAUDITED}
-    kept["id"] = kept.pop("_id")
+    kept = {**row, "id": row["_id"]}
+    for name in ("_id", *UNAUDITED):
+        kept.pop(name, None)
     return kept
 
 

@@ -14,9 +14,9 @@ from pymongo.errors import OperationFailure
 from gradewatch.errors import SchemaMismatch
 from gradewatch.stores.mongo.database import PREFIX, Database
 from gradewatch.stores.mongo.either import listed, settle
-from gradewatch.stores.mongo.faults import NAMESPACE_EXISTS
+from gradewatch.stores.mongo.faults import INDEX_NOT_FOUND, NAMESPACE_EXISTS
 
-VERSION = 1
+VERSION = 2
 MIGRATE = 'run "gradewatch migrate"'
 
 
@@ -36,10 +36,11 @@ class Index:
         return {"name": self.name, **partial} | ({"unique": True} if self.unique else {})
 
 
-_PENDING, _RUNNING = {"state": "pending"}, {"state": "running"}
-# Each state's questions are answered by an index over that state alone. The state is in its keys all the same: MongoDB
+_PENDING = {"state": "pending"}
+_LIVE = {"state": {"$gte": "pending", "$lte": "running"}}  # these two, and no other state lies between them
+# What only some states are asked for is in an index over these alone. The state is in its keys all the same: MongoDB
 # would read every document to see that it has the state which its index promises. They are few: in a transaction
-# MongoDB reads the list of all of a collection's indexes anew with each of them that it updates, for each document.
+# MongoDB reads the list of all of a collection's indexes anew for each of them, with each document that it updates.
 INDEXES = (
     Index(
         "jobs",
@@ -47,13 +48,13 @@ INDEXES = (
         {"state": 1, "queue": 1, "priority": -1, "_id": 1, "run_at": 1, "kind": 1, "run_alone": 1},
         _PENDING,
     ),
-    Index("jobs", "jobs_waiting", {"state": 1, "queue": 1, "run_at": 1, "kind": 1}, _PENDING),
-    # By session, for claims and beats; a probe walks all of it, which is as long as all workers together have slots.
+    # Pending jobs, which have no session, by their wait; running ones by session, for claims and beats: a probe walks
+    # all of these, which are as many as all workers together have slots.
     Index(
         "jobs",
-        "jobs_running",
-        {"state": 1, "session_id": 1, "queue": 1, "started_at": 1, "kind": 1, "run_alone": 1},
-        _RUNNING,
+        "jobs_live",
+        {"state": 1, "session_id": 1, "queue": 1, "run_at": 1, "started_at": 1, "kind": 1, "run_alone": 1},
+        _LIVE,
     ),
     Index("jobs", "jobs_listing", {"queue": 1, "state": 1, "_id": -1}),
     Index("keys", "keys_key", {"queue": 1, "key": 1}, unique=True),
@@ -76,6 +77,8 @@ INDEXES = (
     Index("files.files", "filename_1_uploadDate_1", {"filename": 1, "uploadDate": 1}),  # GridFS's own, by its names
     Index("files.chunks", "files_id_1_n_1", {"files_id": 1, "n": 1}, unique=True),
 )
+NO_SESSION = {"session_id": {"$type": "null"}}  # as all pending jobs: == null would be two walks, merged
+_GONE = (("jobs", "jobs_waiting"), ("jobs", "jobs_running"))  # what earlier schemas had and nothing uses any more
 _PLAIN = ("meta", "tallies", "served", "leases", "pauses", "credits", "troubles", "uploads", "begun")
 COLLECTIONS = tuple(dict.fromkeys((*(index.collection for index in INDEXES), *_PLAIN)))
 _WATCHED = ("jobs", "keys", "audit")  # whose missing indexes make the store slow, or let a key be used twice
@@ -125,9 +128,21 @@ async def migrate(data: Database) -> list[str]:
             await data.collection(collection).create_indexes(models)
         done += [f"index {index.name}" for index in lacking]
     if found is None or found["version"] < VERSION:
+        for collection, name in _GONE:
+            done += await _dropped(data, collection, name)
         await data.meta.update_one({"_id": "schema"}, {"$max": {"version": VERSION}}, upsert=True)
         done.append(f"schema version {VERSION}")
     return done
+
+
+async def _dropped(data: Database, collection: str, index: str) -> list[str]:
+    try:
+        await data.collection(collection).drop_index(index)
+    except OperationFailure as error:
+        if error.code != INDEX_NOT_FOUND:
+            raise
+        return []
+    return [f"index {index} dropped"]
 
 
 async def _created(data: Database, name: str) -> str:
@@ -147,6 +162,9 @@ def migration_text() -> str:
     for index in INDEXES:
         keys, options = json.dumps(dict(index.keys)), json.dumps(index.options)
         lines.append(f'db.getCollection("{PREFIX}{index.collection}").createIndex({keys}, {options});')
+    for collection, name in _GONE:
+        at = f'db.getCollection("{PREFIX}{collection}")'
+        lines.append(f'if ({at}.getIndexes().some((one) => one.name === "{name}")) {at}.dropIndex("{name}");')
     version = f"{{$max: {{version: NumberInt({VERSION})}}}}"
     lines.append(f'db.{PREFIX}meta.updateOne({{_id: "schema"}}, {version}, {{upsert: true}});')
     return "\n".join([*lines, ""])

@@ -55,7 +55,8 @@ def _lookup(collection: str, name: str, *stages: Document) -> Document:
 
 
 def _oldest(queue: str, state: str, since: str) -> Document:
-    stages: list[Document] = [{"$match": {"state": state, "queue": queue}}, {"$sort": {since: 1}}, {"$limit": 1}]
+    match: Document = {"state": state, "queue": queue} | (schema.NO_SESSION if state == "pending" else {})
+    stages: list[Document] = [{"$match": match}, {"$sort": {since: 1}}, {"$limit": 1}]
     return _lookup("jobs", f"oldest_{state}", *stages, {"$project": {"_id": 0, "at": f"${since}"}})
 
 

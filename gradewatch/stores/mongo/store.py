@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from gradewatch.errors import StoreError
 from gradewatch.model import (
     Action,
     ActionKind,
@@ -32,6 +30,7 @@ from gradewatch.model import (
     StoreFacts,
 )
 from gradewatch.ports import Verb
+from gradewatch.stores.chunks import in_chunks
 from gradewatch.stores.mongo import (
     audit,
     claim,
@@ -60,7 +59,6 @@ from gradewatch.stores.mongo.papers import PaperBucket
 P = ParamSpec("P")
 T = TypeVar("T")
 
-ABREAST = 2  # chunks repaired at the same time: one is prepared while the other is written
 MIGRATION = 600.0  # seconds a migration may take: it may have to build indexes over millions of documents
 
 
@@ -170,29 +168,10 @@ class MongoStore(PaperBucket, ProviderMemory, RowNoteLog):
         return await self._do(worker.finish, finishes)
 
     async def repair(self, actions: Sequence[Action], *, sweep: str, by: str) -> list[Result]:
-        """In chunks, so that no transaction takes long, a few of them at a time. Once a chunk is written, a fault in
-        another is reported as FAILED results rather than raised: what was done must not be forgotten."""
-        chunks = [actions[start : start + repair.CHUNK] for start in range(0, len(actions), repair.CHUNK)]
-        results: list[Result] = []
-        fault: StoreError | None = None
-        for group in (chunks[start : start + ABREAST] for start in range(0, len(chunks), ABREAST)):
-            if fault is None:
-                answers = await asyncio.gather(*(self._repair(chunk, sweep, by) for chunk in group))
-                faults = [answer for answer in answers if isinstance(answer, StoreError)]
-                fault = faults[0] if faults else None
-                if len(faults) == len(group) and not results:
-                    raise faults[0]
-            else:
-                answers = [fault for _ in group]
-            for chunk, answer in zip(group, answers, strict=True):
-                results += _failed(chunk, answer) if isinstance(answer, StoreError) else answer
-        return results
+        def some(chunk: Sequence[Action]) -> Awaitable[list[Result]]:
+            return self._do(repair.repair, chunk, sweep, by)
 
-    async def _repair(self, chunk: Sequence[Action], sweep: str, by: str) -> list[Result] | StoreError:
-        try:
-            return await self._do(repair.repair, chunk, sweep, by)
-        except StoreError as error:
-            return error
+        return await in_chunks(actions, some, size=repair.CHUNK, abreast=repair.ABREAST)
 
     async def operate(
         self,
@@ -293,7 +272,3 @@ class MongoStore(PaperBucket, ProviderMemory, RowNoteLog):
             if went < size:
                 break
         return gone
-
-
-def _failed(chunk: Sequence[Action], error: StoreError) -> list[Result]:
-    return [Result(action, Outcome.FAILED, str(error)) for action in chunk]

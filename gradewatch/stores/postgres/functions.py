@@ -5,7 +5,7 @@ How the functions are reached is the caller's business: over a connection here, 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -34,10 +34,10 @@ from gradewatch.model import (
     StoreFacts,
 )
 from gradewatch.ports import Verb
-from gradewatch.stores.postgres import encode, rows, schema
+from gradewatch.stores.chunks import in_chunks
+from gradewatch.stores.postgres import encode, repair, rows, schema
 from gradewatch.stores.postgres.notes import RowNoteLog
 from gradewatch.stores.postgres.providers import ProviderMemory
-from gradewatch.stores.postgres.repair import repair
 
 if TYPE_CHECKING:
     from gradewatch.stores.postgres.caller import Caller
@@ -168,7 +168,10 @@ class FunctionStore(RowNoteLog, ProviderMemory):
         return held
 
     async def repair(self, actions: Sequence[Action], *, sweep: str, by: str) -> list[Result]:
-        return await repair(self._caller, actions, sweep, by)
+        def some(chunk: Sequence[Action]) -> Awaitable[list[Result]]:
+            return repair.repair(self._caller, chunk, sweep, by)
+
+        return await in_chunks(actions, some, size=repair.CHUNK, abreast=repair.ABREAST)
 
     async def operate(
         self,
