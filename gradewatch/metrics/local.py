@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter as Counts
 from collections.abc import Iterable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -40,13 +41,13 @@ class RemediationMetrics:
 
     def count(self, results: Iterable[Result], wall: float) -> None:
         """Add a cycle's results; `wall` is Unix time."""
-        for result in results:
-            kind = result.action.kind.value
-            self._total.labels(kind, result.outcome.value).inc()
-            if result.outcome is Outcome.APPLIED:
+        counts = Counts((r.action.kind.value, r.outcome, r.action.job is not None) for r in results)
+        for (kind, outcome, of_job), many in counts.items():
+            self._total.labels(kind, outcome.value).inc(many)
+            if outcome is Outcome.APPLIED:
                 self._last.labels(kind).set(wall)
-                if result.action.job is not None:
-                    self._jobs.labels(kind).inc()
+                if of_job:
+                    self._jobs.labels(kind).inc(many)
 
 
 class ProviderMetrics:

@@ -69,12 +69,12 @@ async def test_another_version(database: Any, version: int, said: str) -> None:
 async def test_a_missing_index_is_named_and_the_queue_goes_on(database: Any) -> None:
     async with handle(url_of(database)) as store:
         database["gradewatch_jobs"].drop_index("jobs_claim")
-        database["gradewatch_audit"].drop_index("audit_spent")
-        assert (await store.check([])).missing_indexes == ("audit_spent", "jobs_claim")
+        database["gradewatch_audit"].drop_index("audit_spending")
+        assert (await store.check([])).missing_indexes == ("audit_spending", "jobs_claim")
         hands = await Hands.open(store)
         [low, high] = await store.submit([new(), new(priority=5)])
         assert [job.id for job in await hands.claim()] == [high, low]
-        assert await store.migrate() == ["index jobs_claim", "index audit_spent"]
+        assert await store.migrate() == ["index jobs_claim", "index audit_spending"]
         assert (await store.check([])).missing_indexes == ()
 
 

@@ -59,7 +59,7 @@ class Line:
         if self.after is not None:
             made |= {"after_state": self.after[0], "after_token": self.after[1], "mark": self.mark}
         if self.reason != OPERATOR:
-            made["spends"] = True
+            made["spends"] = 1
         return made | {"verified": None, "undone_at": None}
 
 
@@ -77,7 +77,7 @@ async def conclude(data: Database, session: Any, lines: Sequence[Line], at: int)
     if not lines:
         return
     if session is not None:
-        await data.audit.insert_many([line.document(at) for line in lines], session=session)
+        await data.audit.insert_many(_weighed([line.document(at) for line in lines]), session=session)
         return
     done = [line.number for line in lines if line.outcome is Outcome.APPLIED]
     await data.audit.update_many({"_id": {"$in": done}}, {"$set": {"outcome": Outcome.APPLIED.value}})
@@ -86,6 +86,17 @@ async def conclude(data: Database, session: Any, lines: Sequence[Line], at: int)
             told = {"outcome": line.outcome.value, "message": encode.said(line.message)}
             await data.audit.update_one({"_id": line.number, "outcome": BEGUN}, {"$set": told})
     await data.begun.delete_many({"_id": {"$in": [line.number for line in lines]}})
+
+
+def _weighed(entries: list[Document]) -> list[Document]:
+    """What is written together spends its budget in the first entry of its kind: each cycle adds up what is spent."""
+    firsts: dict[tuple[str, str], Document] = {}
+    for entry in entries:
+        if "spends" in entry and entry["outcome"] == Outcome.APPLIED.value:
+            first = firsts.setdefault((entry["action"], entry["queue"]), entry)
+            if first is not entry:
+                first["spends"] += entry.pop("spends")
+    return entries
 
 
 async def settle_begun(data: Database) -> None:

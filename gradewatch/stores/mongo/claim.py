@@ -112,15 +112,18 @@ async def _first(data: Database, wanted: _Wanted, limit: int) -> list[Document]:
 
 async def _walk(data: Database, wanted: _Wanted, queue: str, limit: int) -> list[Document]:
     query = {"state": "pending", "queue": queue, "kind": {"$in": wanted.kinds}, **wanted.due}
-    cursor = data.jobs.find(query, {"priority": 1, "run_alone": 1}).sort([("priority", -1), ("_id", 1)]).limit(limit)
+
+    def cursor() -> Any:
+        found = data.jobs.find(query, {"priority": 1, "run_alone": 1}, batch_size=limit + 1)
+        return found.sort([("priority", -1), ("_id", 1)]).limit(limit)
+
     try:
-        return await listed(cursor.hint("jobs_claim"))
+        return await listed(cursor().hint("jobs_claim"))
     except OperationFailure as error:
         if NO_SUCH_HINT not in str(error):
             raise
     # Without its index the queue goes on, slowly; the watch says that the index is missing.
-    plain = data.jobs.find(query, {"priority": 1, "run_alone": 1}).sort([("priority", -1), ("_id", 1)]).limit(limit)
-    return await listed(plain)
+    return await listed(cursor())
 
 
 def _rank(row: Document) -> tuple[int, str]:
@@ -145,7 +148,7 @@ async def _mark(data: Database, wanted: _Wanted, chosen: Sequence[Document], ses
         {"_id": {"$in": ids}, "state": "pending", "run_alone": chosen[0]["run_alone"], **wanted.due},
         _running(session_id, wanted.now, mark),
     )
-    return await listed(data.jobs.find({"_id": {"$in": ids}, "write": mark}))
+    return await listed(data.jobs.find({"_id": {"$in": ids}, "write": mark}, batch_size=len(ids) + 1))
 
 
 def _running(session_id: str, now: int, mark: str) -> Document:

@@ -59,15 +59,16 @@ def _credits(kept: list[Document], pauses: list[Document], now: int) -> tuple[Cr
 
 async def _restarts(data: Database, now: int) -> list[Document]:
     outcome = {"$in": [Outcome.APPLIED.value, Outcome.FAILED.value]}
-    query = {"spends": True, "action": "restart", "outcome": outcome, "at": {"$gt": now - DAY}}
+    query = {"action": "restart", "outcome": outcome, "at": {"$gt": now - DAY}, "spends": {"$gt": 0}}
     return await listed(data.audit.find(query).sort([("at", -1), ("_id", -1)]).limit(MOST_RESTARTS))
 
 
 async def _spent(data: Database, action: ActionKind, since: int) -> list[Document]:
     """Applied repairs by queue. What was begun and is not settled yet counts too: it may have been done."""
     outcome = {"$in": [Outcome.APPLIED.value, BEGUN]}
-    query = {"spends": True, "action": action.value, "outcome": outcome, "at": {"$gt": since}}
-    return await listed(data.audit.aggregate([{"$match": query}, {"$group": {"_id": "$queue", "count": {"$sum": 1}}}]))
+    query = {"action": action.value, "outcome": outcome, "at": {"$gt": since}, "spends": {"$gt": 0}}
+    count = {"_id": "$queue", "count": {"$sum": "$spends"}}
+    return await listed(data.audit.aggregate([{"$match": query}, {"$group": count}]))
 
 
 async def pause(data: Database, seconds: float | None, by: str, reason: str) -> Pause:

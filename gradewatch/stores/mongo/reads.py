@@ -90,5 +90,5 @@ def _of(kinds: Collection[str] | None) -> Document:
 async def _refs(data: Database, query: Document, since: str, limit: int) -> list[JobRef]:
     if not encode.page(limit):
         return []
-    found = await listed(data.jobs.find(query, rows.REF).sort(since, 1).limit(encode.page(limit)))
+    found = await listed(data.jobs.find(query, rows.REF, batch_size=limit + 1).sort(since, 1).limit(encode.page(limit)))
     return [rows.job_ref(row) for row in found]

@@ -38,6 +38,7 @@ class Index:
 
 _PENDING = {"state": "pending"}
 _LIVE = {"state": {"$gte": "pending", "$lte": "running"}}  # these two, and no other state lies between them
+_SPENDS = {"spends": {"$gt": 0}}
 # What only some states are asked for is in an index over these alone. The state is in its keys all the same: MongoDB
 # would read every document to see that it has the state which its index promises. They are few: in a transaction
 # MongoDB reads the list of all of a collection's indexes anew for each of them, with each document that it updates.
@@ -68,8 +69,8 @@ INDEXES = (
     Index("audit", "audit_subject", {"subject": 1, "_id": 1}),
     Index("audit", "audit_noted", {"queue": 1, "subject": 1, "_id": 1}, {"noted": True}),
     Index("audit", "audit_noted_at", {"queue": 1, "at": 1}, {"noted": True}),
-    # What spends a budget: applied repairs that a watch decided on. A person's own act spends none.
-    Index("audit", "audit_spent", {"spends": 1, "action": 1, "outcome": 1, "at": 1, "queue": 1}, {"spends": True}),
+    # What spends a budget: applied repairs that a watch decided on, by how many. A person's own act spends none.
+    Index("audit", "audit_spending", {"action": 1, "outcome": 1, "at": 1, "queue": 1, "spends": 1}, _SPENDS),
     Index("pages", "pages_age", {"at": 1}),
     Index("spending", "spending_age", {"at": 1}),
     Index("files.files", "files_sha256", {"metadata.sha256": 1}),
@@ -78,7 +79,8 @@ INDEXES = (
     Index("files.chunks", "files_id_1_n_1", {"files_id": 1, "n": 1}, unique=True),
 )
 NO_SESSION = {"session_id": {"$type": "null"}}  # as all pending jobs: == null would be two walks, merged
-_GONE = (("jobs", "jobs_waiting"), ("jobs", "jobs_running"))  # what earlier schemas had and nothing uses any more
+# What earlier schemas had and nothing uses any more.
+_GONE = (("jobs", "jobs_waiting"), ("jobs", "jobs_running"), ("audit", "audit_spent"))
 _PLAIN = ("meta", "tallies", "served", "leases", "pauses", "credits", "troubles", "uploads", "begun")
 COLLECTIONS = tuple(dict.fromkeys((*(index.collection for index in INDEXES), *_PLAIN)))
 _WATCHED = ("jobs", "keys", "audit")  # whose missing indexes make the store slow, or let a key be used twice

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from gradewatch.errors import PaperError, StoreError
+from gradewatch.errors import PaperError
 from gradewatch.model import (
     Action,
     ActionKind,
@@ -36,6 +36,7 @@ from gradewatch.model import (
     StoreFacts,
 )
 from gradewatch.ports import Verb
+from gradewatch.stores.chunks import in_chunks
 from gradewatch.stores.sqlite import (
     audit,
     claim,
@@ -163,19 +164,10 @@ class SqliteStore(RowNoteLog, ProviderMemory):
         return await self._writer.run(lambda c: worker.finish(c, prepared))
 
     async def repair(self, actions: Sequence[Action], *, sweep: str, by: str) -> list[Result]:
-        """In chunks, so that no write holds the lock for long. Once a chunk is written, a fault in a later one is
-        reported as FAILED results rather than raised: what was done must not be forgotten."""
-        results: list[Result] = []
-        for start in range(0, len(actions), CHUNK):
-            chunk = actions[start : start + CHUNK]
-            try:
-                results += await self._writer.run(partial(repair.repair, actions=chunk, sweep=sweep, by=by))
-            except StoreError as error:
-                if not results:
-                    raise
-                results += [Result(action, Outcome.FAILED, str(error)) for action in actions[start:]]
-                break
-        return results
+        def some(chunk: Sequence[Action]) -> Awaitable[list[Result]]:
+            return self._writer.run(partial(repair.repair, actions=chunk, sweep=sweep, by=by))
+
+        return await in_chunks(actions, some, size=CHUNK, abreast=1)
 
     async def operate(
         self,
