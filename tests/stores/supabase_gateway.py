@@ -15,6 +15,7 @@ from typing import Any
 
 from aiohttp import ClientConnectionError, ClientSession, TCPConnector, web
 
+NOTHING = b'{"answer" : "[]"}'  # what a function of the store answers that found nothing
 MOST = 64 << 20  # bytes of a request to PostgREST
 _PASSED_ON = ("content-type", "prefer", "accept", "range", "content-profile", "accept-profile", "x-tests-micros")
 _PASSED_BACK = ("Content-Type", "Content-Range", "Proxy-Status")
@@ -108,13 +109,15 @@ def refusal(status: int, error: str, message: str) -> web.Response:
 
 class Gateway:
     """`keys`: each key it lets in, and the token that PostgREST is shown for it. `fault` takes the place of answers
-    whose path begins with `faulty`. `counted`: requests by path."""
+    whose path begins with `faulty`. `counted`: requests by path; `fruitless`: those of
+    them that found nothing."""
 
     def __init__(self, upstream: str, keys: dict[str, str], service_keys: set[str]) -> None:
         self.upstream, self.keys, self.service_keys = upstream, keys, service_keys
         self.fault: Fault | None = None
         self.faulty = "/"
         self.counted: Counter[str] = Counter()
+        self.fruitless: Counter[str] = Counter()
         self.storage = Storage()
         self.port = 0
         self._ready = threading.Event()
@@ -172,6 +175,8 @@ class Gateway:
         if request.path.startswith("/storage/") and key not in self.service_keys:
             return refusal(403, "Unauthorized", "new row violates row-level security policy")
         answer: web.StreamResponse = await handler(request)
+        if isinstance(answer, web.Response) and answer.body == NOTHING:
+            self.fruitless[request.path] += 1
         return answer
 
     async def _misbehave(self, request: web.Request, fault: Fault) -> web.Response:

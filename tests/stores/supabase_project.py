@@ -171,6 +171,7 @@ class SupabaseProject:
         """Without a row but its version, without a bucket, without a fault."""
         self.gateway.fault = None
         self.gateway.counted.clear()
+        self.gateway.fruitless.clear()
         self.gateway.storage.empty()
         with psycopg.connect(self.server.url(self.database)) as hand:
             found = hand.execute(
