@@ -3,6 +3,7 @@ repair on a guess."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -387,6 +388,46 @@ async def test_a_server_that_hangs_is_an_outage_within_the_deadline(there: There
         server.signal(signal.SIGCONT)
         await table.close()
     assert there.state(late) is PENDING
+
+
+async def test_a_primary_that_steps_down_amid_repairs(tmp_path: Path) -> None:
+    """What is cut off is an outage; in the end each job is failed once, and the trail tells of each."""
+    server = mongo_server.new_server()
+
+    class Alone(IndexedMongo):
+        pass
+
+    Alone.server = staticmethod(lambda: server)
+    there = There(Alone(), tmp_path)
+    try:
+        await there.open()
+        tasks = [{"task_id": f"t{n}", "status": "pending", "created_at": there.place.now()} for n in range(600)]
+        there.place.tasks.insert_many(tasks)
+        results = Counter[Outcome]()
+
+        async def sweep() -> bool:
+            """False once nothing is late any more."""
+            try:
+                late = await there.late(age=0.0, limit=200)
+                results.update(await there.outcomes(*map(expire, late)))
+            except StoreUnavailable:
+                return True
+            return bool(late)
+
+        stepping = asyncio.create_task(asyncio.to_thread(server.step_down, 1))
+        async with asyncio.timeout(60):
+            while await sweep() or not stepping.done():
+                pass
+        with server.client() as hand:
+            assert hand.admin.command("replSetGetStatus")["term"] > 1, "it was elected anew"
+        assert there.place.tasks.count_documents({"status": "failed"}) == len(tasks)
+        trail = await there.records.audit(limit=5000)
+        applied = Counter(entry.subject for entry in trail if entry.outcome is Outcome.APPLIED)
+        assert set(applied.values()) <= {1}, "none was failed twice"
+        assert len(applied) + results[Outcome.FAILED] >= len(tasks), "what may have been done is told, too"
+    finally:
+        await there.close()
+        server.remove()
 
 
 async def test_a_time_beyond_the_calendar_hides_no_other_document() -> None:

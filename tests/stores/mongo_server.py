@@ -10,6 +10,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -109,6 +110,11 @@ class Server:
         self.signal(signal.SIGKILL)
         assert self.process is not None
         self.process.wait(timeout=10)
+
+    def step_down(self, seconds: int) -> None:
+        """The primary gives way, and is none for that long."""
+        with self.client() as hand, suppress(PyMongoError):  # it may close our connection before it answers
+            hand.admin.command("replSetStepDown", seconds, force=True)
 
     def signal(self, number: signal.Signals) -> None:
         assert self.process is not None

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any
 
 import mongo_server
 import pytest
 from mongo_kit import Crowd, handle
-from pymongo.errors import PyMongoError
 from store_kit import Hands, get, new
 
 from gradewatch.errors import StoreUnavailable
@@ -34,11 +32,6 @@ def three() -> Iterator[list[mongo_server.Server]]:
         server.remove()
 
 
-def step_down(server: mongo_server.Server, seconds: int) -> None:
-    with server.client() as hand, suppress(PyMongoError):  # it may close our connection before it answers
-        hand.admin.command("replSetStepDown", seconds, force=True)
-
-
 async def test_a_primary_that_steps_down_in_mid_claim(alone: mongo_server.Server) -> None:
     url = alone.url()
     async with handle(url) as store:
@@ -46,7 +39,7 @@ async def test_a_primary_that_steps_down_in_mid_claim(alone: mongo_server.Server
 
         async def step() -> None:
             await crowd.reached(60)
-            await asyncio.to_thread(step_down, alone, 1)
+            await asyncio.to_thread(alone.step_down, 1)
             crowd.over.set()
 
         await asyncio.gather(step(), crowd.work())
@@ -57,7 +50,7 @@ async def test_a_set_without_a_primary_for_a_while(alone: mongo_server.Server) -
     async with handle(alone.url(), timeout=1.0) as store:
         hands = await Hands.open(store)
         [job_id] = await store.submit([new()])
-        await asyncio.to_thread(step_down, alone, 4)
+        await asyncio.to_thread(alone.step_down, 4)
         with pytest.raises(StoreUnavailable, match=r"no primary that answers|electing a new primary"):
             await hands.claim()
         with pytest.raises(StoreUnavailable):

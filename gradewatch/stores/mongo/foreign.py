@@ -40,14 +40,14 @@ _CODEC: CodecOptions[dict[str, Any]] = CodecOptions(
 
 
 class MongoTable:
-    """See ForeignTable for what each method promises. `handle`: a database of either driver, instead of the URL's."""
+    """See ForeignTable for what each method promises."""
 
     kind = "mongo"
     exact_times = True  # the server reads times of any type, see `moments`
 
-    def __init__(self, url: str, settings: ForeignSettings, *, timeout: float, handle: Any = None) -> None:
-        self._address = Address(url) if handle is None else Address.of(handle)
-        self._database = Database(self._address, timeout=timeout, handle=handle)
+    def __init__(self, url: str, settings: ForeignSettings, *, timeout: float) -> None:
+        self._address = Address(url)
+        self._database = Database(self._address, timeout=timeout)
         self._timeout = timeout
         self._settings = settings
         self._none_until: dict[tuple[str, ...], float] = {}  # by field and words, see _rare
