@@ -1,14 +1,17 @@
-"""Repairs by the hundred thousand: in chunks, lest a statement or transaction take long, a few of them at a time."""
+"""Writes by the hundred thousand: in chunks, lest a statement or transaction take long, a few of them at a time."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 from gradewatch.errors import StoreError
 from gradewatch.model import Action, Outcome, Result
 
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
 Repair = Callable[[Sequence[Action]], Awaitable[list[Result]]]
 
 
@@ -48,3 +51,22 @@ def _waves(actions: Sequence[Action]) -> list[list[int]]:
             waves.append([])
         waves[time].append(place)
     return waves
+
+
+async def each(items: Sequence[Item], work: Callable[[Item], Awaitable[Answer]], *, abreast: int) -> list[Answer]:
+    """What `work` answers to each item, in order, at most `abreast` at a time. The first error ends it: what has not
+    begun never does, and nothing is left under way."""
+    answers: dict[int, Answer] = {}
+    waiting = iter(enumerate(items))
+
+    async def in_turn() -> None:
+        for place, item in waiting:
+            answers[place] = await work(item)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(abreast, len(items))):
+                group.create_task(in_turn())
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return [answers[place] for place in range(len(items))]

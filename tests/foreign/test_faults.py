@@ -77,6 +77,20 @@ async def test_records_by_a_clock_that_is_an_hour_off(there: There, ahead: float
     assert [job for job, _ in (await there.look()).run_twice] == [str(late)]
 
 
+# ---------------------------------------------------------------- Supabase
+
+
+@pytest.mark.parametrize("there", ["supabase"], indirect=True)
+async def test_many_repairs_leave_a_project_room_for_its_application(there: There) -> None:
+    there.place.sql(
+        "INSERT INTO public.jobs (created_at) SELECT now() - interval '1 hour' FROM generate_series(1, 150)"
+    )
+    late = await there.late(limit=200)
+    there.place.project.gateway.most = 0
+    assert await there.outcomes(*map(expire, late)) == [Outcome.APPLIED] * 150
+    assert there.place.project.gateway.most <= 16
+
+
 # ---------------------------------------------------------------- PostgreSQL
 
 

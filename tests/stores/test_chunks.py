@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gradewatch.errors import StoreUnavailable
 from gradewatch.model import Action, ActionKind, Code, Outcome, Result
-from gradewatch.stores.chunks import in_chunks
+from gradewatch.stores.chunks import each, in_chunks
 
 
 def an_action(subject: str) -> Action:
@@ -70,3 +70,33 @@ async def test_what_was_done_before_a_fault_is_not_forgotten() -> None:
 async def test_a_fault_before_anything_was_done_is_raised() -> None:
     with pytest.raises(StoreUnavailable):
         await in_chunks([an_action(subject) for subject in "abcd"], Repairs(failing="a"), size=2, abreast=1)
+
+
+@given(st.integers(0, 12), st.integers(1, 4), st.none() | st.integers(0, 11))
+def test_a_few_at_a_time_and_none_after_the_first_error(many: int, abreast: int, failing: int | None) -> None:
+    under_way, most, begun, ended = 0, 0, 0, 0
+
+    async def work(item: int) -> int:
+        nonlocal under_way, most, begun, ended
+        under_way, begun = under_way + 1, begun + 1
+        most = max(most, under_way)
+        try:
+            await asyncio.sleep(0)
+            if item == failing:
+                raise StoreUnavailable("gone")
+            await asyncio.sleep(0)
+        finally:
+            under_way, ended = under_way - 1, ended + 1
+        return item
+
+    async def run() -> list[int]:
+        return await each(range(many), work, abreast=abreast)
+
+    if failing is None or failing >= many:
+        assert asyncio.run(run()) == list(range(many))
+    else:
+        with pytest.raises(StoreUnavailable):
+            asyncio.run(run())
+        assert begun <= failing + abreast, "nothing begins once there is an error"
+    assert most <= abreast
+    assert begun == ended, "nothing is left under way"

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
@@ -18,6 +17,7 @@ from pymongo.read_concern import ReadConcern
 
 from gradewatch.config.foreign import ForeignSettings
 from gradewatch.errors import AccessDenied, GradewatchError, PayloadError, SchemaMismatch, StoreUnavailable
+from gradewatch.stores.chunks import each
 from gradewatch.stores.mapping.row import value
 from gradewatch.stores.mapping.table import Row, Select, Shape, Write
 from gradewatch.stores.mapping.times import EARLIEST, Unreadable, read_time
@@ -225,14 +225,11 @@ class MongoTable:
         return True
 
     async def _each_of(self, batch: Sequence[Write]) -> list[bool]:
-        room = asyncio.Semaphore(AT_ONCE)
-
         async def one(write: Write) -> bool:
-            async with room:
-                made = await settle(self._rows.update_one(self._guarded(write.guard), {"$set": dict(write.values)}))
-                return bool(made.matched_count)
+            made = await settle(self._rows.update_one(self._guarded(write.guard), {"$set": dict(write.values)}))
+            return bool(made.matched_count)
 
-        return list(await asyncio.gather(*(one(write) for write in batch)))
+        return await each(batch, one, abreast=AT_ONCE)
 
     def _guarded(self, guard: Row) -> dict[str, Any]:
         """Each field exactly as it was read, its type with it: a query alone would take a list that holds the value."""

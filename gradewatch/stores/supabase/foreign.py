@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 from gradewatch.config.foreign import ForeignSettings
 from gradewatch.errors import AccessDenied, SchemaMismatch, StoreUnavailable
+from gradewatch.stores.chunks import each
 from gradewatch.stores.mapping.table import Row, Select, Shape, Write
 from gradewatch.stores.mapping.times import EARLIEST
 from gradewatch.stores.postgres.columns import TIMES, may_be
@@ -17,6 +18,7 @@ from gradewatch.stores.supabase.client import SupabaseClient
 
 SHORT = 100  # rows: a page with fewer than this was not cut by the project's "max rows"
 IDS = 100  # ids in one request, so that its URL stays within what gateways take
+AT_ONCE = 16  # requests under way: a project has few connections, and its application needs them too
 ACTING = "x-gradewatch-acting"  # tells the guard, where there is one, who writes
 WIDEST = timedelta(hours=15)  # offsets from UTC reach 14 hours
 
@@ -123,14 +125,15 @@ class SupabaseTable:
         kind = self._types[self._settings.fields.id]
         listed = [text for one in ids if may_be(text := str(one), kind)]
         chunks = [listed[start : start + IDS] for start in range(0, len(listed), IDS)]
-        found = await asyncio.gather(
-            *(self._client.rows(self._reading().in_(self._settings.fields.id, chunk)) for chunk in chunks)
-        )
-        return [row for rows in found for row in rows]
+
+        def some(chunk: Sequence[str]) -> Awaitable[Sequence[Row]]:
+            return self._client.rows(self._reading().in_(self._settings.fields.id, chunk))
+
+        return [row for rows in await each(chunks, some, abreast=AT_ONCE) for row in rows]
 
     async def write(self, writes: Sequence[Write]) -> list[bool]:
         """A request each: PostgREST has none for many rows that change each in its own way."""
-        return list(await asyncio.gather(*(self._write(write) for write in writes)))
+        return await each(writes, self._write, abreast=AT_ONCE)
 
     async def _write(self, write: Write) -> bool:
         table = self._table()
