@@ -110,7 +110,8 @@ def refusal(status: int, error: str, message: str) -> web.Response:
 class Gateway:
     """`keys`: each key it lets in, and the token that PostgREST is shown for it. `fault` takes the place of answers
     whose path begins with `faulty`. `counted`: requests by path; `fruitless`: those of
-    them that found nothing. `most`: so many were under way at once."""
+    them that found nothing. `delay`: seconds that each
+    answer takes at least."""
 
     def __init__(self, upstream: str, keys: dict[str, str], service_keys: set[str]) -> None:
         self.upstream, self.keys, self.service_keys = upstream, keys, service_keys
@@ -118,7 +119,7 @@ class Gateway:
         self.faulty = "/"
         self.counted: Counter[str] = Counter()
         self.fruitless: Counter[str] = Counter()
-        self.under_way = self.most = 0
+        self.delay = 0.0
         self.storage = Storage()
         self.port = 0
         self._ready = threading.Event()
@@ -167,14 +168,7 @@ class Gateway:
     @web.middleware
     async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
         self.counted[request.path] += 1
-        self.under_way += 1
-        self.most = max(self.most, self.under_way)
-        try:
-            return await self._answer(request, handler)
-        finally:
-            self.under_way -= 1
-
-    async def _answer(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        await asyncio.sleep(self.delay)
         if self.fault is not None and request.path.startswith(self.faulty):
             return await self._misbehave(request, self.fault)
         key = request.headers.get("apikey", "")

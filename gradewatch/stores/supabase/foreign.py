@@ -18,7 +18,7 @@ from gradewatch.stores.supabase.client import SupabaseClient
 
 SHORT = 100  # rows: a page with fewer than this was not cut by the project's "max rows"
 IDS = 100  # ids in one request, so that its URL stays within what gateways take
-AT_ONCE = 16  # requests under way: a project has few connections, and its application needs them too
+AT_ONCE = 4  # requests under way, fewer than the client has connections: none waits for one while its time runs
 ACTING = "x-gradewatch-acting"  # tells the guard, where there is one, who writes
 WIDEST = timedelta(hours=15)  # offsets from UTC reach 14 hours
 
