@@ -82,10 +82,8 @@ async def test_records_by_a_clock_that_is_an_hour_off(there: There, ahead: float
 
 @pytest.mark.parametrize("there", ["supabase"], indirect=True)
 async def test_many_repairs_take_as_long_as_they_need_and_each_has_its_deadline(there: There) -> None:
-    there.place.sql(
-        "INSERT INTO public.jobs (created_at) SELECT now() - interval '1 hour' FROM generate_series(1, 200)"
-    )
-    late = await there.late(limit=200)
+    there.place.sql("INSERT INTO public.jobs (created_at) SELECT now() - interval '1 hour' FROM generate_series(1, 80)")
+    late = await there.late()
     table = there.foreign.table
     table._client.timeout = 1.0
     there.place.project.gateway.delay = 0.1  # for all of them two seconds, four at a time
