@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
-from gradewatch.config import QueueSettings
+from gradewatch.config import QueueSettings, Timeouts
 from gradewatch.decide.actions import job_action
 from gradewatch.history import late_by
 from gradewatch.model import (
@@ -27,23 +27,41 @@ CAUSES = (  # which finding explains a job's wait to the person who reads its er
 
 
 def expiries(queue: QueueSettings, facts: QueueFacts, diagnosis: Diagnosis, control: ControlFacts) -> Iterator[Action]:
-    now, limits = facts.stats.now, queue.timeouts
+    limits = queue.timeouts
     if queue.on_schedule_to_start == "fail" and not queue.paused:
-        cause = _cause(queue.name, diagnosis)
-        for job in facts.overdue_pending:
-            late = late_by(job, now, limits, control.credits)
-            if late > 0:
-                yield _expire(job, "schedule_to_start", "waited for a worker", limits.schedule_to_start, late, cause)
+        told = _Told(
+            "schedule_to_start", "waited for a worker", limits.schedule_to_start, _cause(queue.name, diagnosis)
+        )
+        yield from _expired(facts.overdue_pending, told, facts, limits, control)
     if queue.on_start_to_close == "fail":
-        for job in facts.overdue_running:
-            late = late_by(job, now, limits, control.credits)
-            if late > 0:
-                yield _expire(job, "start_to_close", "ran", limits.start_to_close, late)
+        told = _Told("start_to_close", "ran", limits.start_to_close)
+        yield from _expired(facts.overdue_running, told, facts, limits, control)
 
 
-def _expire(job: JobRef, code: str, did: str, limit: float, late: float, cause: str = "") -> Action:
-    words = f"{did} for {_span(limit + late)}, {_span(limit)} allowed{cause}"
-    return job_action(ActionKind.EXPIRE, job, Code.JOB_TIMED_OUT, words, JobError(code, f"It {words}."))
+def _expired(
+    jobs: Iterable[JobRef], told: _Told, facts: QueueFacts, limits: Timeouts, control: ControlFacts
+) -> Iterator[Action]:
+    for job in jobs:
+        late = late_by(job, facts.stats.now, limits, control.credits)
+        if late > 0:
+            words, error = told.of(late)
+            yield job_action(ActionKind.EXPIRE, job, Code.JOB_TIMED_OUT, words, error)
+
+
+class _Told:
+    """What is said of jobs that were late for the same reason: the same to all whose time is the same to the second,
+    of which there are many in a mass of them."""
+
+    def __init__(self, code: str, did: str, limit: float, cause: str = "") -> None:
+        self._code, self._did, self._limit, self._cause = code, did, limit, cause
+        self._said: dict[int, tuple[str, JobError]] = {}
+
+    def of(self, late: float) -> tuple[str, JobError]:
+        seconds = round(self._limit + late)
+        if seconds not in self._said:
+            words = f"{self._did} for {_span(seconds)}, {_span(round(self._limit))} allowed{self._cause}"
+            self._said[seconds] = words, JobError(self._code, f"It {words}.")
+        return self._said[seconds]
 
 
 def _cause(queue: str, diagnosis: Diagnosis) -> str:
@@ -52,6 +70,6 @@ def _cause(queue: str, diagnosis: Diagnosis) -> str:
     return next((f"; cause: {causes[c]} ({c.value})" for c in CAUSES if c in causes), "")
 
 
-def _span(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
+def _span(seconds: int) -> str:
+    minutes, rest = divmod(seconds, 60)
     return f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"
