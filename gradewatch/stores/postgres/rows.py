@@ -13,64 +13,33 @@ from gradewatch.model import (
     RUN_BOUNDS,
     WAIT_BOUNDS,
     ActionKind,
-    AuditEntry,
     Code,
     ControlFacts,
     CredentialFacts,
     Credit,
     Histogram,
-    Job,
-    JobError,
     JobRef,
-    JobState,
-    Outcome,
-    PaperResult,
-    Pause,
     QueueStats,
-    RestartRecord,
-    Session,
 )
+from gradewatch.stores.rows import STATES, Reader, Row
 
-Row = Mapping[str, Any]
-_STATES = {state.value: state for state in JobState}
-_BEFORE_TIMES = ("created_at", "run_at", "started_at", "finished_at", "updated_at")
+_TIMES = ("created_at", "run_at", "started_at", "finished_at", "updated_at")
 
 when = datetime.fromisoformat
 
 
-def maybe(value: str | None) -> datetime | None:
-    return None if value is None else when(value)
+def _shown(kept: Row) -> dict[str, Any]:
+    """The row as people read it, its times as all others are written."""
+    return {**kept, **{name: when(kept[name]).isoformat() for name in _TIMES if kept[name] is not None}}
 
 
-def _error(row: Row) -> JobError | None:
-    return None if row["error_code"] is None else JobError(row["error_code"], row["error_message"] or "")
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
-def job(row: Row) -> Job:
-    return Job(
-        id=row["id"],
-        queue=row["queue"],
-        kind=row["kind"],
-        state=_STATES[row["state"]],
-        priority=row["priority"],
-        attempt=row["attempt"],
-        max_attempts=row["max_attempts"],
-        lost=row["lost"],
-        token=row["token"],
-        run_alone=row["run_alone"],
-        session_id=row["session_id"],
-        created_at=when(row["created_at"]),
-        run_at=when(row["run_at"]),
-        started_at=maybe(row["started_at"]),
-        finished_at=maybe(row["finished_at"]),
-        updated_at=when(row["updated_at"]),
-        progress_done=row["progress_done"],
-        progress_total=row["progress_total"],
-        status_message=row["status_message"],
-        payload=row["payload"],
-        result=row["result"],
-        error=_error(row),
-    )
+_READER = Reader(when, _as_it_is, _shown)
+job, paper, session, audit_entry = _READER.job, _READER.paper, _READER.session, _READER.audit_entry
+restart, pause, maybe = _READER.restart, _READER.pause, _READER.maybe
 
 
 def job_refs(columns: Mapping[str, Sequence[Any]]) -> list[JobRef]:
@@ -79,7 +48,7 @@ def job_refs(columns: Mapping[str, Sequence[Any]]) -> list[JobRef]:
         return []
     read = {
         **columns,
-        "state": map(_STATES.__getitem__, columns["state"]),
+        "state": map(STATES.__getitem__, columns["state"]),
         "run_at": map(when, columns["run_at"]),
         "started_at": map(maybe, columns["started_at"]),
         "seen": repeat((), len(columns["id"])),
@@ -88,83 +57,13 @@ def job_refs(columns: Mapping[str, Sequence[Any]]) -> list[JobRef]:
     return [JobRef(*values) for values in zip(*(read[field.name] for field in fields(JobRef)), strict=True)]
 
 
-def paper(row: Row) -> PaperResult:
-    return PaperResult(
-        index=row["idx"],
-        name=row["name"],
-        status=row["status"],
-        marks=None if row["marks"] is None else float(row["marks"]),
-        max_marks=float(row["max_marks"]),
-        detail=row["detail"],
-        error=_error(row),
-        times_written=row["times_written"],
-    )
-
-
-def session(row: Row) -> Session:
-    return Session(
-        id=row["id"],
-        name=row["name"],
-        queues=tuple(row["queues"]),
-        slots=row["slots"],
-        busy=row["busy"],
-        host=row["host"],
-        pid=row["pid"],
-        version=row["version"],
-        target=row["target"],
-        incarnation=row["incarnation"],
-        http=row["http"],
-        started_at=when(row["started_at"]),
-        beat_at=when(row["beat_at"]),
-        beats=row["beats"],
-        loop_age=float(row["loop_age"]),
-        ended_at=maybe(row["ended_at"]),
-        end_reason=row["end_reason"],
-    )
-
-
-def audit_entry(row: Row) -> AuditEntry:
-    before = row["before"]
-    if before is not None:
-        before = before | {name: when(before[name]).isoformat() for name in _BEFORE_TIMES if before[name] is not None}
-    return AuditEntry(
-        id=row["id"],
-        sweep=row["sweep"],
-        at=when(row["at"]),
-        by=row["by"],
-        action=row["action"],
-        queue=row["queue"],
-        subject=row["subject"],
-        outcome=Outcome(row["outcome"]),
-        reason=row["reason"],
-        message=row["message"],
-        before=before,
-        verified=row["verified"],
-        undone_at=maybe(row["undone_at"]),
-    )
-
-
-def pause(row: Row) -> Pause:
-    return Pause(started_at=when(row["started_at"]), until=maybe(row["until"]), by=row["by"], reason=row["reason"])
-
-
 def control(facts: Row) -> ControlFacts:
     return ControlFacts(
         now=when(facts["now"]),
         pause=None if facts["pause"] is None else pause(facts["pause"]),
         resumed_at=maybe(facts["resumed_at"]),
         credits=tuple(Credit(kind, when(start), when(end)) for kind, start, end in facts["credits"]),
-        restarts=tuple(
-            RestartRecord(
-                audit_id=row["id"],
-                target=row["subject"],
-                queue=row["queue"],
-                at=when(row["at"]),
-                outcome=Outcome(row["outcome"]),
-                verified=row["verified"],
-            )
-            for row in facts["restarts"]
-        ),
+        restarts=tuple(map(restart, facts["restarts"])),
         spent={(ActionKind(action), queue): count for action, queue, count in facts["spent"]},
     )
 

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Mapping
 from datetime import datetime
 
-from gradewatch.model import ActionKind, ControlFacts, Credit, LeaseGrant, Outcome, Pause, RestartRecord
+from gradewatch.model import ActionKind, ControlFacts, Credit, LeaseGrant, Pause
 from gradewatch.stores.sqlite import rows
 from gradewatch.stores.sqlite.ids import now
 
@@ -58,19 +58,8 @@ def control(connection: sqlite3.Connection, windows: Mapping[ActionKind, float])
             Credit(row["kind"], rows.from_micros(row["start_at"]), rows.from_micros(row["end_at"]))
             for row in reversed(credits)
         ),
-        restarts=tuple(_restart(row) for row in reversed(restarts)),
+        restarts=tuple(map(rows.restart, reversed(restarts))),
         spent=spent,
-    )
-
-
-def _restart(row: sqlite3.Row) -> RestartRecord:
-    return RestartRecord(
-        audit_id=row["id"],
-        target=row["subject"],
-        queue=row["queue"],
-        at=rows.from_micros(row["at"]),
-        outcome=Outcome(row["outcome"]),
-        verified=None if row["verified"] is None else bool(row["verified"]),
     )
 
 

@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from gradewatch.model import AuditEntry, Job, JobError, JobRef, JobState, Outcome, PaperResult, Pause, Session
+from gradewatch.model import Job, JobError, JobRef, Session
+from gradewatch.stores.rows import STATES, Reader
 
 _ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -22,7 +23,6 @@ JOB_COLUMNS = (
     "run_at, started_at, finished_at, updated_at, progress_done, progress_total, status_message, payload, result, "
     "error_code, error_message"
 )
-_STATES = {state.value: state for state in JobState}
 REF_COLUMNS = "id, queue, kind, state, token, attempt, max_attempts, lost, session_id, run_at, started_at, waited"
 
 
@@ -38,10 +38,6 @@ def from_micros(value: int) -> datetime:
 
 def to_micros(when: datetime) -> int:
     return (when - EPOCH) // MICROSECOND
-
-
-def _maybe(value: int | None) -> datetime | None:
-    return None if value is None else from_micros(value)
 
 
 def dump(value: Any) -> str:
@@ -68,10 +64,6 @@ def text(value: str) -> str:
     return value.encode("utf-8", "replace").decode("utf-8").replace("\x00", "\ufffd")
 
 
-def _error(row: sqlite3.Row) -> JobError | None:
-    return JobError(row["error_code"], row["error_message"] or "") if row["error_code"] is not None else None
-
-
 def job(row: Sequence[Any]) -> Job:
     """A row of JOB_COLUMNS. Unpacked by place, not by name: claims read thousands a second."""
     (
@@ -82,7 +74,7 @@ def job(row: Sequence[Any]) -> Job:
         id=job_id,
         queue=queue,
         kind=kind,
-        state=_STATES[state],
+        state=STATES[state],
         priority=priority,
         attempt=attempt,
         max_attempts=max_attempts,
@@ -92,8 +84,8 @@ def job(row: Sequence[Any]) -> Job:
         session_id=session_id,
         created_at=from_micros(created_at),
         run_at=from_micros(run_at),
-        started_at=_maybe(started_at),
-        finished_at=_maybe(finished_at),
+        started_at=None if started_at is None else from_micros(started_at),
+        finished_at=None if finished_at is None else from_micros(finished_at),
         updated_at=from_micros(updated_at),
         progress_done=done,
         progress_total=total,
@@ -111,28 +103,15 @@ def job_ref(row: sqlite3.Row) -> JobRef:
         id=job_id,
         queue=queue,
         kind=kind,
-        state=_STATES[state],
+        state=STATES[state],
         token=token,
         attempt=attempt,
         max_attempts=max_attempts,
         lost=lost,
         session_id=session_id,
         run_at=from_micros(run_at),
-        started_at=_maybe(started_at),
+        started_at=None if started_at is None else from_micros(started_at),
         waited=waited / 1_000_000,
-    )
-
-
-def paper(row: sqlite3.Row) -> PaperResult:
-    return PaperResult(
-        index=row["idx"],
-        name=row["name"],
-        status=row["status"],
-        marks=row["marks"],
-        max_marks=row["max_marks"],
-        detail=json.loads(row["detail"]),
-        error=_error(row),
-        times_written=row["times_written"],
     )
 
 
@@ -169,32 +148,8 @@ def session(row: Sequence[Any]) -> Session:
         beat_at=from_micros(beat_at),
         beats=beats,
         loop_age=loop_age,
-        ended_at=_maybe(ended_at),
+        ended_at=None if ended_at is None else from_micros(ended_at),
         end_reason=end_reason,
-    )
-
-
-def audit_entry(row: sqlite3.Row) -> AuditEntry:
-    return AuditEntry(
-        id=row["id"],
-        sweep=row["sweep"],
-        at=from_micros(row["at"]),
-        by=row["by"],
-        action=row["action"],
-        queue=row["queue"],
-        subject=row["subject"],
-        outcome=Outcome(row["outcome"]),
-        reason=row["reason"],
-        message=row["message"],
-        before=_before(row["before"]),
-        verified=None if row["verified"] is None else bool(row["verified"]),
-        undone_at=_maybe(row["undone_at"]),
-    )
-
-
-def pause(row: sqlite3.Row) -> Pause:
-    return Pause(
-        started_at=from_micros(row["started_at"]), until=_maybe(row["until"]), by=row["by"], reason=row["reason"]
     )
 
 
@@ -205,11 +160,13 @@ BEFORE_SQL = f"json_object({', '.join(f'{name!r}, {name}' for name in _BEFORE)})
 _TIMES = ("created_at", "run_at", "started_at", "finished_at", "updated_at")
 
 
-def _before(kept: str | None) -> dict[str, Any] | None:
+def _shown(kept: str) -> dict[str, Any]:
     """The row as people read it: times as ISO 8601, the result decoded."""
-    if kept is None:
-        return None
     row: dict[str, Any] = json.loads(kept)
     row.update({name: from_micros(row[name]).isoformat() for name in _TIMES if row[name] is not None})
     row["result"] = json.loads(row["result"]) if row["result"] is not None else None
     return row
+
+
+_READER = Reader(from_micros, json.loads, _shown)
+paper, audit_entry, restart, pause = _READER.paper, _READER.audit_entry, _READER.restart, _READER.pause
