@@ -6,30 +6,9 @@ import sys
 from pathlib import Path
 
 from grafana.build import dashboards
+from grafana.generated import Generated
 
-FOLDER = Path(__file__).parent / "dashboards"
-
-
-def drift() -> list[str]:
-    """The files that are not as the code makes them: changed by hand, missing or left over."""
-    wanted = dashboards()
-    present = {path.name for path in FOLDER.glob("*.json")}
-    changed = [name for name, text in wanted.items() if name in present and (FOLDER / name).read_text() != text]
-    return sorted({*changed, *(wanted.keys() ^ present)})
-
-
-def main(arguments: list[str]) -> int:
-    if arguments == ["--check"]:
-        changed = drift()
-        if changed:
-            print(f"not as the code makes them: {', '.join(changed)}. Run: make dashboards")
-        return 1 if changed else 0
-    FOLDER.mkdir(exist_ok=True)
-    for name, text in dashboards().items():
-        (FOLDER / name).write_text(text)
-        print(f"grafana/dashboards/{name}")
-    return 0
-
+DASHBOARDS = Generated(Path(__file__).resolve().parent / "dashboards", dashboards, "make dashboards", "*.json")
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    raise SystemExit(DASHBOARDS.main(sys.argv[1:]))

@@ -30,24 +30,26 @@ def test_the_list_of_units_is_grafanas_whole_one() -> None:
 
 
 def test_the_committed_files_are_as_the_code_makes_them() -> None:
-    from grafana.__main__ import drift
+    from grafana.__main__ import DASHBOARDS as generated
 
-    assert drift() == []
+    assert generated.drift() == [], "run: make dashboards"
 
 
-def test_drift_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from grafana import __main__ as generator
+def test_drift_is_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from grafana.generated import Generated
 
-    for path in generator.FOLDER.glob("*.json"):
-        (tmp_path / path.name).write_text(path.read_text())
-    monkeypatch.setattr(generator, "FOLDER", tmp_path)
-    (tmp_path / "gradewatch-queue.json").write_text("{}")
-    (tmp_path / "by-hand.json").write_text("{}")
-    assert generator.drift() == ["by-hand.json", "gradewatch-queue.json"]
-    assert generator.main(["--check"]) == 1
-    (tmp_path / "by-hand.json").unlink()
-    assert generator.main([]) == 0
-    assert generator.main(["--check"]) == 0
+    made = Generated(tmp_path / "made", lambda: {"a.json": "{}", "b.json": "[]"}, "make them", "*.json")
+    assert made.main([]) == 0
+    assert made.main(["--check"]) == 0
+    (tmp_path / "made" / "a.json").write_text("changed by hand")
+    (tmp_path / "made" / "b.json").unlink()
+    (tmp_path / "made" / "left-over.json").touch()
+    (tmp_path / "made" / "README.md").touch()
+    assert made.drift() == ["a.json", "b.json", "left-over.json"]
+    assert made.main(["--check"]) == 1
+    assert capsys.readouterr().out.endswith(
+        "not as the code makes them: a.json, b.json, left-over.json. Run: make them\n"
+    )
 
 
 def test_there_are_three() -> None:

@@ -51,7 +51,7 @@ from gradewatch.stores.mongo import (
 )
 from gradewatch.stores.mongo.address import Address
 from gradewatch.stores.mongo.database import Database
-from gradewatch.stores.mongo.listener import Listener
+from gradewatch.stores.mongo.listener import ChangeStream
 from gradewatch.stores.mongo.memory import ProviderMemory
 from gradewatch.stores.mongo.notes import RowNoteLog
 from gradewatch.stores.mongo.papers import PaperBucket
@@ -77,7 +77,7 @@ class MongoStore(PaperBucket, ProviderMemory, RowNoteLog):
         handle = None if isinstance(where, str) else where
         address = Address(where) if isinstance(where, str) else Address.of(where)
         self._data = Database(address, timeout=timeout, clock=clock, handle=handle)
-        self._listener = Listener(self._data)
+        self._listener = ChangeStream(self._data)
         self.place = address.shown
 
     async def _do(self, work: Callable[Concatenate[Database, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:

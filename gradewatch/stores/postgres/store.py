@@ -9,7 +9,7 @@ from gradewatch.stores.postgres import schema
 from gradewatch.stores.postgres.address import Address
 from gradewatch.stores.postgres.caller import Database
 from gradewatch.stores.postgres.functions import FunctionStore
-from gradewatch.stores.postgres.listener import Listener
+from gradewatch.stores.postgres.listener import Notifications
 from gradewatch.stores.postgres.papers import PaperTable
 
 CONNECTIONS = 5  # of one handle; a worker needs some three at a time
@@ -36,7 +36,7 @@ class PostgresStore(PaperTable, FunctionStore):
     ) -> None:
         self._address = Address(url)
         self._database = Database(self._address, timeout=timeout, size=connections, settings=settings)
-        self._listener = Listener(self._address, timeout=timeout)
+        self._listener = Notifications(self._address, timeout=timeout)
         super().__init__(self._database)
         self.place = self._address.shown
 
