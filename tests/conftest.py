@@ -6,8 +6,12 @@ import ast
 import functools
 import sys
 
+import hypothesis
 import pytest
 
+# How long a machine takes says nothing about the code; what is to be quick has a test of its own.
+hypothesis.settings.register_profile("any pace", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("any pace")
 pytest.register_assert_rewrite("cluster_kit")  # here, for two folders import it
 
 # Each of these loads both cores by itself: never two at once, nor beside a test of how quickly something happens.

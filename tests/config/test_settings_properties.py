@@ -297,7 +297,7 @@ def places(secret: str) -> Iterator[tuple[str, dict[str, str]]]:
     yield "", {"GRADEWATCH_HTTP_TOKEN": secret, "SUPABASE_SERVICE_ROLE_KEY": secret, "SUPABASE_ANON_KEY": secret}
 
 
-@settings(max_examples=30, deadline=None)  # dozens of files in each
+@settings(max_examples=30)  # dozens of files in each
 @given(secret=SECRETS)
 @example(secret="zQ7://kX9")
 @example(secret='zQ7"\\kX9')

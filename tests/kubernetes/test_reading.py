@@ -132,7 +132,7 @@ ANYTHING = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.dictionaries(st.sampled_from(["metadata", "spec", "status"]), ANYTHING))
 def test_nothing_that_is_sent_breaks_the_reading(raw: dict[str, Any]) -> None:
     read_pod(raw)

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 from builders import NOW, ago, session
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gradewatch.model import Session, WorkerReading
@@ -134,7 +134,6 @@ EVENTS = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(EVENTS, max_size=40))
 def test_nobody_is_silent_for_longer_than_he_was_watched(events: list[tuple[str, float]]) -> None:
     fleet = Fleet()

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 from builders import NOW, queue_stats
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gradewatch.model import Credit, Known, QueueFacts, StoreFacts, Unknown
@@ -135,7 +135,6 @@ def ticks(steps: st.SearchStrategy[float]) -> st.SearchStrategy[list[Tick]]:
     return st.lists(st.tuples(st.floats(0.1, 60.0), st.booleans(), steps), max_size=30)
 
 
-@settings(deadline=None)
 @given(ticks(st.just(0.0)))
 def test_only_lost_time_is_credited_and_each_moment_once(ticks: list[Tick]) -> None:
     seeing, now = Seeing(), 0.0
@@ -151,7 +150,6 @@ def test_only_lost_time_is_credited_and_each_moment_once(ticks: list[Tick]) -> N
     assert not [t for t in seen_well for c in credits if c.start < at(t) < c.end]
 
 
-@settings(deadline=None)
 @given(ticks(st.floats(-0.9 * STEP, 0.9 * STEP) | st.floats(1.1 * STEP, 4000) | st.floats(-4000, -1.1 * STEP)))
 def test_a_stepped_clock_is_credited_with_what_it_made_everybody_older(ticks: list[Tick]) -> None:
     """At most one credit a reading, up to that reading: for the step, or all that the clock went on in an outage."""

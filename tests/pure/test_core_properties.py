@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from builders import NOW, ago
 from generated import any_settings, controls, targets, unread, workers, worlds
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from world import decided, diagnosed, read, ruled, world
 
@@ -19,7 +19,7 @@ from gradewatch.model import ActionKind, Code, Credit, JobState, Known, Pause, S
 from gradewatch.schedule import MARGIN, next_wake
 from gradewatch.verdicts import judge
 
-examples = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+examples = settings(max_examples=60)
 OFF_OR_DRY = st.sampled_from(["off", "dry-run"])
 any_world = worlds()
 remembering = worlds(control=controls.map(read), observe_only=st.just(False))

@@ -266,7 +266,7 @@ WORDS = st.lists(st.one_of(FRAGMENTS, NOISE), max_size=12).map(" ".join)
 PROSE = st.lists(FRAGMENTS, max_size=12).map(lambda words: "so " + " ".join(words))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(WORDS, WORDS, st.floats(0, 1))
 def test_marks_stay_within_bounds_and_are_the_same_each_time(before: str, after: str, confidence: float) -> None:
     text = f"{before}\nQ1 {after}\nQ2 {before}\nQ3 {after}\nQ4 {before}"
@@ -281,7 +281,7 @@ def test_marks_stay_within_bounds_and_are_the_same_each_time(before: str, after:
     assert grade_text(text, RUBRIC, confidence) == results
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(PROSE, PROSE, PROSE)
 def test_text_added_to_another_answer_changes_nothing_here(mine: str, theirs: str, more: str) -> None:
     before = graded(f"Q1 {mine}\nQ2 {theirs}")["Q1"]
