@@ -70,7 +70,8 @@ def test_what_is_written_is_in_utc_whatever_zone_the_sample_has() -> None:
     "value",
     ["", " ", "yesterday", "2026", "2026-03-02", "2026-13-01T00:00Z", "2026-02-30T00:00Z", "2026-03-02T25:00Z",
      "2026-03-02T09:00:00+99:00", "2026-03-02T09:00:00Z; DROP", "0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z",
-     0, -1, 1e300, -1e300, float("nan"), float("inf"), 10**400, True, False, [], {}, {"$date": 1}, b"2026", pytest.param(object(), id="object"),
+     0, -1, 1e300, -1e300, float("nan"), float("inf"), 10**400, True, False, [], {}, {"$date": 1}, b"2026",
+    pytest.param(object(), id="object"),
      datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=5))), datetime(1970, 1, 1, tzinfo=UTC)],
     ids=repr,
 )  # fmt: skip
