@@ -80,6 +80,16 @@ def test_the_error_of_a_job_that_ran_too_long_says_how_long():
     assert (expire.error.code, expire.error.message) == ("start_to_close", "It ran for 31m40s, 30m00s allowed.")
 
 
+def test_each_late_job_is_told_its_own_time():
+    jobs = [running(1900, "a"), running(2000, "b"), running(1900.2, "c")]
+    told = {a.subject: a.error.message for a in decided(world(jobs, workers=[worker()]))}
+    assert told == {
+        "a": "It ran for 31m40s, 30m00s allowed.",
+        "b": "It ran for 33m20s, 30m00s allowed.",
+        "c": "It ran for 31m40s, 30m00s allowed.",
+    }
+
+
 @pytest.mark.parametrize("kind", ["outage", "pause", "clock"])
 def test_rule_6_nobody_is_failed_for_an_outage_a_pause_or_a_clock_step(kind):
     credited = control(credits=(Credit(kind, ago(250), ago(100)),))
