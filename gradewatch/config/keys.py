@@ -53,7 +53,7 @@ SECTIONS: Mapping[str, Mapping[str, Reader]] = {
         "verify": duration(),
         "start_grace": duration(0.0),
         "wedged_after": duration(),
-        "batch": whole(1, 5000, 1000),
+        "batch": whole(1, 5000, 2000),
         "lease": duration(1.0),
     },
     "platform": {

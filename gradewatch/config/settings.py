@@ -93,7 +93,7 @@ class RemediationSettings:
     verify: float = 30.0  # a restart must show a beat or a finished job within this
     start_grace: float = 10.0  # a target younger than this is not restarted for silence
     wedged_after: float = 60.0  # alive and idle for this long while work waits
-    batch: int = 1000  # jobs handed to the store at once
+    batch: int = 2000  # jobs handed to the store at once
     lease: float = 15.0  # term of the acting watch's lease
 
 
