@@ -13,8 +13,8 @@ Row = Mapping[str, Any]
 STATES = {state.value: state for state in JobState}
 
 
-def error(row: Row) -> JobError | None:
-    return None if row["error_code"] is None else JobError(row["error_code"], row["error_message"] or "")
+def error_of(code: str | None, message: str | None) -> JobError | None:
+    return None if code is None else JobError(code, message or "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Reader:
             status_message=row["status_message"],
             payload=self.decoded(row["payload"]),
             result=None if row["result"] is None else self.decoded(row["result"]),
-            error=error(row),
+            error=error_of(row["error_code"], row["error_message"]),
         )
 
     def paper(self, row: Row) -> PaperResult:
@@ -64,7 +64,7 @@ class Reader:
             marks=None if row["marks"] is None else float(row["marks"]),
             max_marks=float(row["max_marks"]),
             detail=self.decoded(row["detail"]),
-            error=error(row),
+            error=error_of(row["error_code"], row["error_message"]),
             times_written=row["times_written"],
         )
 

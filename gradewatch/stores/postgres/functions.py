@@ -134,7 +134,7 @@ class FunctionStore(RowNoteLog, ProviderMemory):
         )
         if claimed is None:
             raise Conflict(f"Session {session_id} has ended or never began: it may claim nothing. Open a new one.")
-        return [rows.job(row) for row in claimed]
+        return rows.jobs(claimed) if claimed else []
 
     async def claim_job(self, session_id: str, job_id: str) -> Job:
         answer = await self._caller.call("claim_job", session=session_id, wanted=job_id)

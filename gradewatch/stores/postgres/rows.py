@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from itertools import repeat
-from typing import Any
+from typing import Any, TypeVar
 
 from gradewatch.model import (
     FINISHED,
@@ -18,11 +18,14 @@ from gradewatch.model import (
     CredentialFacts,
     Credit,
     Histogram,
+    Job,
     JobRef,
     QueueStats,
 )
-from gradewatch.stores.rows import STATES, Reader, Row
+from gradewatch.stores.rows import STATES, Reader, Row, error_of
 
+Columns = Mapping[str, Sequence[Any]]
+T = TypeVar("T")
 _TIMES = ("created_at", "run_at", "started_at", "finished_at", "updated_at")
 
 when = datetime.fromisoformat
@@ -42,19 +45,32 @@ job, paper, session, audit_entry = _READER.job, _READER.paper, _READER.session, 
 restart, pause, maybe = _READER.restart, _READER.pause, _READER.maybe
 
 
-def job_refs(columns: Mapping[str, Sequence[Any]]) -> list[JobRef]:
+def jobs(columns: Columns) -> list[Job]:
+    """Of {name: [value of each job]}."""
+    sure = {name: map(when, columns[name]) for name in ("created_at", "run_at", "updated_at")}
+    perhaps = {name: map(maybe, columns[name]) for name in ("started_at", "finished_at")}
+    states = map(STATES.__getitem__, columns["state"])
+    errors = map(error_of, columns["error_code"], columns["error_message"])
+    return _each(Job, {**columns, **sure, **perhaps, "state": states, "error": errors})
+
+
+def job_refs(columns: Columns) -> list[JobRef]:
     """Of {name: [value of each job]}; the lists are null where there is no job."""
     if not columns["id"]:
         return []
-    read = {
-        **columns,
-        "state": map(STATES.__getitem__, columns["state"]),
+    states = map(STATES.__getitem__, columns["state"])
+    times: dict[str, Iterable[Any]] = {
         "run_at": map(when, columns["run_at"]),
         "started_at": map(maybe, columns["started_at"]),
-        "seen": repeat((), len(columns["id"])),
-        "waited": (micros / 1_000_000 for micros in columns["waited"]),
     }
-    return [JobRef(*values) for values in zip(*(read[field.name] for field in fields(JobRef)), strict=True)]
+    waited = (micros / 1_000_000 for micros in columns["waited"])
+    seen = repeat((), len(columns["id"]))
+    return _each(JobRef, {**columns, **times, "state": states, "waited": waited, "seen": seen})
+
+
+def _each(kind: Callable[..., T], columns: Mapping[str, Iterable[Any]]) -> list[T]:
+    names = (field.name for field in fields(kind))  # type: ignore[arg-type]
+    return [kind(*values) for values in zip(*(columns[name] for name in names), strict=True)]
 
 
 def control(facts: Row) -> ControlFacts:

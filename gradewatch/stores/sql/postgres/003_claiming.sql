@@ -51,7 +51,8 @@ BEGIN
   RETURN made;
 END $$;
 
--- Up to `most` eligible jobs by priority, then age; null where the session has ended. What others are claiming just now
+-- Up to `most` eligible jobs by priority, then age, as {name: [value of each job]}; [] where there is none, null where
+-- the session has ended. What others are claiming just now
 -- is skipped. A job to be run alone is given only to a session that holds nothing, and then by itself.
 CREATE OR REPLACE FUNCTION gradewatch.claim(session text, queues text[], kinds text[], most int) RETURNS json
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = gradewatch, pg_temp SET jit = off SET timezone = 'UTC'
@@ -97,7 +98,16 @@ BEGIN
       started_at = moment, updated_at = moment, waited = 0
     FROM chosen WHERE jobs.id = chosen.id RETURNING jobs.*
   )
-  SELECT json_agg(changed ORDER BY priority DESC, created_at, id) INTO claimed FROM changed;
+  SELECT json_build_object( -- by column, for that is quicker written and read than row by row
+    'id', json_agg(id), 'queue', json_agg(queue), 'kind', json_agg(kind), 'state', json_agg(state),
+    'priority', json_agg(priority), 'attempt', json_agg(attempt), 'max_attempts', json_agg(max_attempts),
+    'lost', json_agg(lost), 'token', json_agg(token), 'run_alone', json_agg(run_alone),
+    'session_id', json_agg(session_id), 'created_at', json_agg(created_at), 'run_at', json_agg(run_at),
+    'started_at', json_agg(started_at), 'finished_at', json_agg(finished_at), 'updated_at', json_agg(updated_at),
+    'progress_done', json_agg(progress_done), 'progress_total', json_agg(progress_total),
+    'status_message', json_agg(status_message), 'payload', json_agg(payload), 'result', json_agg(result),
+    'error_code', json_agg(error_code), 'error_message', json_agg(error_message))
+  INTO claimed FROM (SELECT * FROM changed ORDER BY priority DESC, created_at, id) AS c HAVING count(*) > 0;
   RETURN coalesce(claimed, '[]');
 END $$;
 
