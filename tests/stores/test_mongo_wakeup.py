@@ -14,8 +14,8 @@ from mongo_kit import handle, until
 from store_kit import Hands, fence, new
 
 from gradewatch.model import Finish, FinishKind
+from gradewatch.stores import listener as listening
 from gradewatch.stores.mongo import MongoStore
-from gradewatch.stores.mongo import listener as listening
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from store_kit import Hands, fence, ids, new
 
 from gradewatch.errors import StoreUnavailable
 from gradewatch.model import Finish, FinishKind, JobState
+from gradewatch.stores import listener as listening
 from gradewatch.stores.postgres import PostgresStore
-from gradewatch.stores.postgres import listener as listening
 
 
 @pytest.fixture
