@@ -229,9 +229,9 @@ def test_the_script_is_whole() -> None:
     """Every function that the store calls is one that the script makes."""
     from inspect import getsource
 
-    from gradewatch.stores.postgres import functions, notes, papers, providers, repair, store
+    from gradewatch.stores.postgres import functions, notes, papers, providers, records, repair, store
 
-    source = "".join(getsource(module) for module in (functions, notes, papers, providers, repair, store))
+    source = "".join(getsource(module) for module in (functions, notes, papers, providers, records, repair, store))
     called = set(re.findall(r'\.call\(\s*"(\w+)"', source))
     made = set(re.findall(r'CREATE OR REPLACE FUNCTION gradewatch\."?(\w+)', schema.migration_text()))
     assert called <= made

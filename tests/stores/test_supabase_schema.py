@@ -136,11 +136,11 @@ async def test_functions_of_an_earlier_version_go(fresh: SupabaseProject) -> Non
 
 
 def test_all_that_is_called_is_shown_and_all_that_is_shown_is_called() -> None:
-    from gradewatch.stores.postgres import functions, notes, providers, repair
+    from gradewatch.stores.postgres import functions, notes, providers, records, repair
     from gradewatch.stores.supabase import papers, store
 
     called = {"purge_files"}
-    for module in (functions, notes, providers, repair, papers, store):
+    for module in (functions, notes, providers, records, repair, papers, store):
         called |= set(re.findall(r'\.call\(\s*"(\w+)"', getsource(module)))
     assert called - {"purge_files"} == set(schema.CALLED)
     assert set(schema.CALLED.values()) <= set(schema.functions())

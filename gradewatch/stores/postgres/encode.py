@@ -9,6 +9,7 @@ from typing import Any
 from gradewatch.errors import PayloadError
 from gradewatch.model import Finish, FinishKind, JobError, NewJob, PaperResult
 
+PAGE = 10_000  # the longest list one call may ask for
 LARGEST = 2**63 - 1
 LARGEST_PAYLOAD = 8 << 20  # bytes: each claim and each listing reads it whole
 FOREVER = 10 * 365 * 86400 * 1_000_000  # the longest duration kept, so that no time leaves the calendar
@@ -40,6 +41,10 @@ def text(value: str) -> str:
 def micros(seconds: float) -> int:
     """A duration in seconds as whole microseconds, kept between zero and ten years."""
     return int(max(0.0, min(seconds * 1e6, FOREVER)))
+
+
+def page(limit: int) -> int:
+    return max(0, min(limit, PAGE))
 
 
 def new_jobs(jobs: Sequence[NewJob]) -> Json:

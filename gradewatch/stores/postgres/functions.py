@@ -12,22 +12,15 @@ from typing import TYPE_CHECKING, Any
 from gradewatch.errors import Conflict, NotFound
 from gradewatch.model import (
     Action,
-    ActionKind,
-    AuditEntry,
     BeatReply,
     Claimed,
-    ControlFacts,
-    Credit,
     Finish,
     Job,
     JobRef,
     JobState,
-    LeaseGrant,
     NewJob,
     NewSession,
-    Outcome,
     PaperResult,
-    Pause,
     QueueStats,
     Result,
     Session,
@@ -38,17 +31,16 @@ from gradewatch.stores.chunks import in_chunks
 from gradewatch.stores.postgres import encode, repair, rows, schema
 from gradewatch.stores.postgres.notes import RowNoteLog
 from gradewatch.stores.postgres.providers import ProviderMemory
+from gradewatch.stores.postgres.records import Records
 
 if TYPE_CHECKING:
     from gradewatch.stores.postgres.caller import Caller
 
-PAGE = 10_000  # the longest list one call may ask for
-CHUNK = 250  # rows undone or purged in one statement: some 20 ms
 _UNSAID = {"requeue": "Queued again by hand.", "fail": "Failed by hand.", "cancel": "Cancelled by hand."}
 _FROM = {"requeue": "running, failed or cancelled", "fail": "pending or running", "cancel": "pending or running"}
 
 
-class FunctionStore(RowNoteLog, ProviderMemory):
+class FunctionStore(Records, RowNoteLog, ProviderMemory):
     """All of a store but its papers, its migrations and its wake-ups. See ports.Store for what each method promises."""
 
     kind: str
@@ -85,7 +77,7 @@ class FunctionStore(RowNoteLog, ProviderMemory):
             of_state=state.value,
             age=encode.micros(age),
             kinds=_listed(kinds),
-            most=_page(limit),
+            most=encode.page(limit),
         )
         return rows.job_refs(found)
 
@@ -93,7 +85,7 @@ class FunctionStore(RowNoteLog, ProviderMemory):
         self, queue: str, absent: Collection[str], *, kinds: Collection[str] | None, limit: int
     ) -> list[JobRef]:
         found = await self._caller.call(
-            "held", of_queue=queue, absent=list(absent), kinds=_listed(kinds), most=_page(limit)
+            "held", of_queue=queue, absent=list(absent), kinds=_listed(kinds), most=encode.page(limit)
         )
         return rows.job_refs(found)
 
@@ -114,7 +106,7 @@ class FunctionStore(RowNoteLog, ProviderMemory):
     ) -> list[Job]:
         of_state = None if state is None else state.value
         found = await self._caller.call(
-            "list_jobs", of_queue=queue, of_state=of_state, most=_page(limit), before_id=before
+            "list_jobs", of_queue=queue, of_state=of_state, most=encode.page(limit), before_id=before
         )
         return [rows.job(row) for row in found]
 
@@ -130,7 +122,7 @@ class FunctionStore(RowNoteLog, ProviderMemory):
 
     async def claim(self, session_id: str, queues: Sequence[str], kinds: Collection[str], limit: int) -> list[Job]:
         claimed = await self._caller.call(
-            "claim", session=session_id, queues=list(queues), kinds=list(kinds), most=_page(limit)
+            "claim", session=session_id, queues=list(queues), kinds=list(kinds), most=encode.page(limit)
         )
         if claimed is None:
             raise Conflict(f"Session {session_id} has ended or never began: it may claim nothing. Open a new one.")
@@ -228,106 +220,6 @@ class FunctionStore(RowNoteLog, ProviderMemory):
     async def end_session(self, session_id: str, reason: str, *, beats: int | None = None) -> bool:
         ended: bool = await self._caller.call("end_session", session=session_id, reason=reason, beats_read=beats)
         return ended
-
-    # ---------------------------------------------------------------- AuditLog
-
-    async def record(self, action: Action, outcome: Outcome, *, sweep: str, by: str, detail: str = "") -> int:
-        entry = {
-            "sweep": sweep,
-            "by": by,
-            "action": action.kind.value,
-            "queue": action.queue,
-            "subject": action.subject,
-            "outcome": outcome.value,
-            "reason": action.reason.value,
-            "message": f"{action.message} ({detail})" if detail else action.message,
-        }
-        words = encode.dump({name: encode.text(word) for name, word in entry.items()})
-        made: int = await self._caller.call("record", entry=words)
-        return made
-
-    async def amend(self, audit_id: int, *, outcome: Outcome | None = None, verified: bool | None = None) -> None:
-        """Conflict: there is no such entry (any more)."""
-        word = None if outcome is None else outcome.value
-        if not await self._caller.call("amend", entry=audit_id, new_outcome=word, new_verified=verified):
-            raise Conflict(f"There is no audit entry {audit_id}: it may have been purged.")
-
-    async def audit(
-        self, *, limit: int = 100, sweep: str | None = None, subject: str | None = None, before: int | None = None
-    ) -> list[AuditEntry]:
-        end = None if before is None else max(0, min(before, encode.LARGEST))
-        found = await self._caller.call(
-            "list_audit", most=_page(limit), of_sweep=sweep, of_subject=subject, before_id=end
-        )
-        return [rows.audit_entry(row) for row in found]
-
-    async def undo(self, sweep: str, *, by: str) -> list[tuple[AuditEntry, bool]]:
-        undone: list[tuple[AuditEntry, bool]] = []
-        while True:
-            end = undone[-1][0].id if undone else encode.LARGEST
-            chunk = await self._caller.call("undo", of_sweep=sweep, by_whom=by, before_id=end, most=CHUNK)
-            undone += [(rows.audit_entry(one["entry"]), one["done"]) for one in chunk]
-            if len(chunk) < CHUNK:
-                return undone
-
-    # ---------------------------------------------------------------- Control and Leases
-
-    async def control(self, windows: Mapping[ActionKind, float]) -> ControlFacts:
-        spans = encode.dump({action.value: encode.micros(window) for action, window in windows.items()})
-        return rows.control(await self._caller.call("control", windows=spans))
-
-    async def pause(self, seconds: float | None, *, by: str, reason: str = "") -> Pause:
-        length = None if seconds is None else encode.micros(seconds)
-        return rows.pause(await self._caller.call("pause", length=length, by_whom=by, why=reason))
-
-    async def resume(self, *, by: str) -> bool:
-        ended: bool = await self._caller.call("resume", by_whom=by)
-        return ended
-
-    async def add_credit(self, credit: Credit) -> None:
-        await self._caller.call(
-            "add_credit", of_kind=credit.kind, from_time=credit.start.isoformat(), to_time=credit.end.isoformat()
-        )
-
-    async def acquire(self, name: str, holder: str, ttl: float) -> LeaseGrant | None:
-        term = await self._caller.call("acquire", lease=name, by_holder=holder, length=encode.micros(ttl))
-        return None if term is None else LeaseGrant(name, holder, term, ttl)
-
-    async def release(self, name: str, holder: str) -> None:
-        await self._caller.call("release", lease=name, by_holder=holder)
-
-    # ---------------------------------------------------------------- Upkeep
-
-    async def purge(self, *, finished_age: float, audit_age: float, limit: int) -> int:
-        """At most `limit` rows a call, in small statements; then the paper files that no job refers to any more."""
-        ages = {"jobs": finished_age, "sessions": finished_age, "audit": audit_age}
-        ages |= dict.fromkeys(("pages", "spending"), finished_age)
-        gone = 0
-        for what, age in ages.items():
-            gone += await self._purge_kind(what, age, limit - gone)
-        await self._caller.call("purge_credits")
-        while await self._purge_files(CHUNK):
-            pass
-        return gone
-
-    async def _purge_files(self, most: int) -> int:
-        """Delete paper files that no job refers to any more; how many went."""
-        gone: int = await self._caller.call("purge_files", most=most)
-        return gone
-
-    async def _purge_kind(self, what: str, age: float, limit: int) -> int:
-        gone = 0
-        while gone < limit:
-            size = min(CHUNK, limit - gone)
-            went: int = await self._caller.call("purge", what=what, age=encode.micros(age), most=size)
-            gone += went
-            if went < size:
-                break
-        return gone
-
-
-def _page(limit: int) -> int:
-    return max(0, min(limit, PAGE))
 
 
 def _listed(kinds: Collection[str] | None) -> list[str] | None:
