@@ -111,6 +111,18 @@ async def test_what_people_do_by_hand_is_put_right_by_the_upkeep(store: MongoSto
     assert await depth(store) == (4, 0)
 
 
+async def test_a_job_set_to_pending_by_hand_is_seen_to_wait_after_the_upkeep(store: MongoStore, database: Any) -> None:
+    hands = await Hands.open(store)
+    await store.submit([new()])
+    job = await hands.one()
+    database["gradewatch_jobs"].update_one({"_id": job.id}, {"$set": {"state": "pending"}})
+    await store.purge(finished_age=1000, audit_age=1000, limit=10)
+    [late] = await store.overdue("default", JobState.PENDING, 0.0, kinds=None, limit=10)
+    assert (late.id, late.session_id) == (job.id, None)
+    assert (await store.stats("default")).oldest_pending_at == job.run_at
+    assert await depth(store) == (1, 0)
+
+
 async def test_statuses_of_any_shape_are_counted_under_their_name(store: MongoStore) -> None:
     from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Retention: old documents go in small batches. And depths, counted anew where somebody has changed jobs by hand."""
+"""Retention: old documents go in small batches. And what is mended where somebody has changed jobs by hand."""
 
 from __future__ import annotations
 
@@ -55,9 +55,18 @@ async def purge_credits(data: Database) -> None:
     await data.pauses.delete_many({"$or": [{"until": long_ago}, {"resumed_at": long_ago}]})
 
 
-async def recount(data: Database) -> None:
-    """Put the depths right where documents were changed by hand: counted in one snapshot with the tallies, so that
-    the difference holds whatever has been written since."""
+async def mend(data: Database) -> None:
+    """Put right what changes by hand left behind: a job set to pending still holds its session, under which no probe
+    looks for jobs that wait; and depths are off."""
+    held = {"state": "pending", "session_id": {"$type": "string"}}
+    freed = await data.jobs.update_many(held, {"$set": {"session_id": None}})
+    if freed.modified_count:
+        log.warning("sessions taken off pending jobs", jobs=freed.modified_count, means="jobs were changed by hand")
+    await _recount(data)
+
+
+async def _recount(data: Database) -> None:
+    """In one snapshot with the tallies, so that the difference holds whatever has been written since."""
     if not await data.replicated():
         return
     of = {"_id": "$queue", "jobs": {"$sum": 1}}

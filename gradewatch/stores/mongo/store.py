@@ -259,7 +259,7 @@ class MongoStore(PaperBucket, ProviderMemory, RowNoteLog):
         for what, age in ages.items():
             gone += await self._purge_kind(what, age, limit - gone)
         await self._do(purge.purge_credits)
-        await self._do(purge.recount)
+        await self._do(purge.mend)
         await self._purge_papers()
         return gone
 
