@@ -41,6 +41,9 @@ class MongoScene(Scene):
             return hand["scene"][f"gradewatch_{table}"].count_documents(equal)
 
 
+LIFETIME = 60.0  # seconds after which MongoDB ends the transaction of a client that is gone, by default
+
+
 @pytest.fixture
 async def scene(tmp_path: Path) -> AsyncIterator[MongoScene]:
     made = MongoScene(tmp_path)
@@ -56,7 +59,7 @@ async def test_a_supervised_worker_killed_half_way(scene: MongoScene) -> None:
 
 
 async def test_the_watch_is_killed_in_the_middle_of_a_repair(scene: MongoScene) -> None:
-    await scenarios.watch_killed_in_mid_repair(scene, lost=30, budget=20, begun=4)
+    await scenarios.watch_killed_in_mid_repair(scene, lost=30, budget=20, begun=4, held=LIFETIME)
 
 
 async def test_the_server_is_killed_and_away_for_a_while(scene: MongoScene) -> None:
