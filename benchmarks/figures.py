@@ -10,7 +10,7 @@ Entry = dict[str, Any]
 
 
 def at_most(name: str, value: float, unit: str, bar: float, detail: str = "") -> Entry:
-    return _entry(name, value, unit, bar, value <= bar, detail)
+    return _entry(name, value, unit, bar, value < bar, detail)
 
 
 def at_least(name: str, value: float, unit: str, bar: float, detail: str = "") -> Entry:

@@ -15,7 +15,7 @@ RETRY = 5.0  # seconds between two attempts to listen
 
 class Listener(ABC):
     """`heard` rises with each change, and with each new beginning; it is None while nothing can be heard. `faults` is
-    what ends an attempt."""
+    what ends an attempt, beside an end of the connection and a time that has run out."""
 
     faults: tuple[type[Exception], ...]
 
@@ -48,11 +48,12 @@ class Listener(ABC):
                 await self._task
 
     async def _keep_listening(self) -> None:
+        ended: tuple[type[Exception], ...] = (*self.faults, ConnectionError, TimeoutError)
         while True:
             try:
                 await self.listen()
                 return
-            except self.faults as error:
+            except ended as error:
                 log.debug("not listening, polling instead", store=self._place, reason=type(error).__name__)
             finally:
                 self.heard = None

@@ -18,7 +18,7 @@ _WAKING = [{"$match": {"operationType": "insert", "fullDocument.wakes": True}}, 
 
 
 class ChangeStream(Listener):
-    faults = (PyMongoError, BSONError, TimeoutError)
+    faults = (PyMongoError, BSONError)
 
     def __init__(self, data: Database) -> None:
         super().__init__(data.address.shown)
@@ -35,6 +35,6 @@ class ChangeStream(Listener):
             while stream.alive:
                 if await stream.try_next() is not None:
                     self.note()
-            raise TimeoutError("the stream has ended")
+            raise ConnectionError("the stream has ended")
         finally:
             await settle(stream.close())

@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 
 
 class Notifications(Listener):
-    faults = (StoreError, psycopg.Error, TimeoutError)
+    faults = (StoreError, psycopg.Error)
 
     def __init__(self, address: Address, *, timeout: float) -> None:
         super().__init__(address.shown)
@@ -30,7 +30,7 @@ class Notifications(Listener):
             self.note()
             async for _ in connection.notifies():
                 self.note()
-            raise TimeoutError("the connection has ended")
+            raise ConnectionError("the connection has ended")
 
     async def _begin(self, connection: Connection) -> bool:
         """False behind a pooler: it answers for another server process than it connected us to, and would lose what
