@@ -144,9 +144,8 @@ class Worker:
                 await self._drain.wait()
                 await self._let_finish(serve)
             finally:
-                serve.cancel()
                 try:
-                    await self._close_out()
+                    await self._close_out(serve)
                 finally:
                     self._membership.fall_silent()
                     for task in background:
@@ -226,18 +225,25 @@ class Worker:
         cut.cancel()
 
     async def _all_written(self, serve: asyncio.Task[None]) -> None:
-        await asyncio.wait({serve})
-        await self._pool.ended()
+        await self._idle(serve)
         await self._pool.completer.flush()
 
-    async def _close_out(self) -> None:
+    async def _idle(self, serve: asyncio.Task[None]) -> None:
+        """Until nothing runs and no claim is under way: one cut off in the middle would leave its jobs to the watch."""
+        await asyncio.wait({serve})
+        await self._pool.ended()
+
+    async def _close_out(self, serve: asyncio.Task[None]) -> None:
         """Let go of everything, in bounded time: what cannot be told to the store, the watch finds out."""
         session_id, pool = self.session_id, self._pool
+        reason = "drained" if self._drain.is_set() else "stopped undrained"
+        self._drain.set()
+        self._wakeup.call()
         pool.cancel()
-        await _within(STOP_JOBS, pool.ended())
+        await _within(STOP_JOBS, self._idle(serve))
+        serve.cancel()
         pool.abandon()
         written = await _within(STOP_WRITES, pool.completer.flush())
-        reason = "drained" if self._drain.is_set() else "stopped undrained"
         if self._fault is not None:
             reason = crashed(self._fault)
         told = await _within(STOP_SESSION, self._membership.end(reason))

@@ -109,6 +109,14 @@ class Service:
         values = [line.rpartition(" ")[2] for line in text.splitlines() if line.rpartition(" ")[0] == series]
         return float(values[0]) if values else None
 
+    async def shows(self, series: str, value: float) -> None:
+        """Wait until that series has that value: metrics follow the log lines of a cycle, at its end."""
+
+        async def shown() -> bool:
+            return await self.metric(series) == value
+
+        await until(shown, f"{self.name} shows {series} {value:g}")
+
     async def cycles(self, count: int) -> None:
         """Wait until the watch has run so many more cycles."""
         for _ in range(count):

@@ -132,13 +132,13 @@ async def store_taken_away(scene: Scene, taken_away: Outage, *, answers: bool = 
         assert doctor["summary"].startswith("Cannot tell how"), "doctor, which changes nothing, sees it too"
         assert doctor["status"] == ("findings" if answers else "cannot_tell")
         assert [f["code"] for f in doctor["findings"] if f["code"].startswith("store_")], "and says what it is"
-        assert await watch.metric(up) == answers
+        await watch.shows(up, answers)
         assert (await watch.get("/livez"))[0] == 200
         await until(later(AWAY), "the outage lasts")
 
     await until(lambda: watch.lines("finding gone", code="store_unreachable"), "the watch says that it is over")
     await watch.cycles(2)  # of which one acts
-    assert await watch.metric(up) == 1
+    await watch.shows(up, 1)
     watch.kill(signal.SIGTERM)  # before the jobs have waited too long without any outage
     await watch.ended()
     await scene.graded_once([first, second])

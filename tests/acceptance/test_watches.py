@@ -78,8 +78,8 @@ async def test_of_two_watches_one_acts_and_the_other_takes_over(scene: Scene) ->
     await scene.workers(2)
     ids = await _kill_one(scene, workers)
     await until(lambda: leader.lines("repair"), "the leader repairs")
-    assert await leader.metric("gradewatch_leader") == 1
-    assert await other.metric("gradewatch_leader") == 0
+    await leader.shows("gradewatch_leader", 1)
+    await other.shows("gradewatch_leader", 0)
     assert not other.lines("this watch acts")
 
     leader.kill()

@@ -80,6 +80,7 @@ class Visitor:
         return cls(context, await context.new_page())
 
     async def leave(self) -> None:
+        """May be called again."""
         if not self.page.is_closed():
             self.complaints += await self.page.evaluate("window.violations ?? []")
         await self.context.close()
@@ -167,6 +168,14 @@ async def watching(store: Any, settings: Settings | None = None) -> AsyncIterato
         yield one
     finally:
         await one.server.close()
+
+
+@asynccontextmanager
+async def watching_for(visitor: Visitor, store: Any, settings: Settings | None = None) -> AsyncIterator[Watch]:
+    """A watch that outlasts its visitor, who would else complain of a server that is gone."""
+    async with watching(store, settings) as one:
+        yield one
+        await visitor.leave()
 
 
 # ---------------------------------------------------------------- large and troubled worlds

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from builders import finding, queue_stats, report, session, snapshot, verdict
-from page_kit import TOKEN, Visitor, Watch, fresh, large_report, large_settings, settings_of, watching
+from page_kit import TOKEN, Visitor, Watch, fresh, large_report, large_settings, settings_of, watching_for
 from playwright.async_api import Browser, expect
 
 from gradewatch.model import (
@@ -218,7 +218,7 @@ async def test_with_1000_workers_and_100_queues_little_is_shown_until_it_is_aske
     store: Any, visitor: Visitor
 ) -> None:
     settings = large_settings()
-    async with watching(store, settings) as watch:
+    async with watching_for(visitor, store, settings) as watch:
         watch.publish(large_report(settings))
         await visitor.open(watch.url + "/")
         await visitor.sees("12 of 100 queues, the gravest first.")
@@ -264,7 +264,7 @@ async def test_hostile_texts_are_shown_as_text_and_never_run(store: Any, visitor
         result = PaperResult(index, text, "failed", None, 1.0, {}, JobError("odd", text))
         await store.save_paper(Claimed(job.id, job.token), result)
     await fail(store, job, "".join(HOSTILE[:7]))
-    async with watching(store, settings) as watch:
+    async with watching_for(visitor, store, settings) as watch:
         watch.publish(
             fresh(
                 of=snapshot([queue_stats(text) for text in HOSTILE], sessions=sessions, mono=time.monotonic()),
@@ -551,7 +551,7 @@ async def test_what_somebody_else_did_first_is_said(store: Any, watch: Watch, vi
 async def test_without_a_token_set_nothing_can_be_ordered(store: Any, visitor: Visitor) -> None:
     jobs = await grading(store)
     await fail(store, jobs[0])
-    async with watching(store, settings_of(token="")) as watch:
+    async with watching_for(visitor, store, settings_of(token="")) as watch:
         watch.publish(calm(jobs))
         await visitor.open(watch.url + "/")
         await visitor.sees("This page only reads: no token is set")

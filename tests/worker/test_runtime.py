@@ -320,12 +320,19 @@ class SlowToAnswer(SqliteStore):
         return jobs
 
 
-async def test_a_claim_answered_after_the_drain_began_is_given_back(bench: Bench) -> None:
+@pytest.mark.parametrize("way", ["drained", "cut", "cancelled"])
+async def test_a_claim_answered_after_the_stop_began_is_given_back(bench: Bench, way: str) -> None:
     gate = Gate()
     async with bench.worker(gate, store=SlowToAnswer) as worker:
         jobs = await bench.submit(2)
         await bench.in_state(jobs, RUNNING)
-        worker.request_drain()
+        if way == "cancelled":
+            assert bench.running is not None
+            bench.running.cancel()
+        else:
+            worker.request_drain()
+            if way == "cut":
+                worker.request_drain()
         given_back = await bench.in_state(jobs, PENDING)
     assert [(j.attempt, j.token) for j in given_back] == [(0, 1)] * 2
     assert gate.begun == []
