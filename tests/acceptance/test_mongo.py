@@ -41,9 +41,6 @@ class MongoScene(Scene):
             return hand["scene"][f"gradewatch_{table}"].count_documents(equal)
 
 
-LIFETIME = 60.0  # seconds after which MongoDB ends the transaction of a client that is gone, by default
-
-
 @pytest.fixture
 async def scene(tmp_path: Path) -> AsyncIterator[MongoScene]:
     made = MongoScene(tmp_path)
@@ -55,11 +52,11 @@ async def scene(tmp_path: Path) -> AsyncIterator[MongoScene]:
 
 
 async def test_a_supervised_worker_killed_half_way(scene: MongoScene) -> None:
-    await scenarios.supervised_worker_killed(scene, papers=40)
+    await scenarios.supervised_worker_killed(scene, papers=80)
 
 
 async def test_the_watch_is_killed_in_the_middle_of_a_repair(scene: MongoScene) -> None:
-    await scenarios.watch_killed_in_mid_repair(scene, lost=30, budget=20, begun=4, held=LIFETIME)
+    await scenarios.watch_killed_in_mid_repair(scene, lost=30, budget=20, begun=4)
 
 
 async def test_the_server_is_killed_and_away_for_a_while(scene: MongoScene) -> None:
@@ -67,7 +64,7 @@ async def test_the_server_is_killed_and_away_for_a_while(scene: MongoScene) -> N
     worker, watch = scene.start("worker", STORE__TIMEOUT="1s"), scene.start("watch", STORE__TIMEOUT="1s")
     await scene.workers(1)
     await watch.cycles(2)
-    first, second = await scene.submit(2, papers=40)
+    first, second = await scene.submit(2, papers=80)
     await scene.half_way(first)
 
     await asyncio.to_thread(scene.server.kill)

@@ -124,11 +124,11 @@ async def mortal(tmp_path: Path) -> AsyncIterator[PostgresScene]:
 
 
 async def test_a_supervised_worker_killed_half_way(scene: PostgresScene) -> None:
-    await scenarios.supervised_worker_killed(scene, papers=40)
+    await scenarios.supervised_worker_killed(scene, papers=80)
 
 
 async def test_a_worker_stopped_and_continued(scene: PostgresScene) -> None:
-    await scenarios.worker_stopped_and_continued(scene, papers=40)
+    await scenarios.worker_stopped_and_continued(scene, papers=80)
 
 
 async def test_the_watch_is_killed_in_the_middle_of_a_repair(scene: PostgresScene) -> None:
@@ -233,7 +233,7 @@ async def test_our_clock_is_an_hour_from_the_database_s(scene: PostgresScene, se
     """It is told; ages go by the database's clock alone: nobody is failed, and a killed worker is restarted as ever."""
     environ = stepped_clock.environment(scene)
     stepped_clock.step(scene, seconds)
-    await scenarios.supervised_worker_killed(scene, papers=40, environ=environ)
+    await scenarios.supervised_worker_killed(scene, papers=80, environ=environ)
     (run,) = scene.services
     (finding,) = run.lines("finding", code="clock_skew")
     assert finding["subject"] == "postgres"

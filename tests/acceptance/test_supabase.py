@@ -47,7 +47,7 @@ async def scene(tmp_path: Path) -> AsyncIterator[SupabaseScene]:
 async def test_a_worker_killed_in_mid_job_loses_no_paper(scene: SupabaseScene) -> None:
     run = scene.start("run", WORKER__PROCESSES="2")
     await scene.workers(2)
-    (job_id,) = await scene.submit(1, papers=60)
+    (job_id,) = await scene.submit(1, papers=80)
     job = await scene.half_way(job_id)
     killed = await scene.session_of(job)
     psutil.Process(killed.pid).kill()

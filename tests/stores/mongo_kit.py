@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import pytest
+import store_kit
 from backends import opened
-from store_kit import Hands, fence, ids
+from pymongo import MongoClient
+from store_kit import Hands, action, fence, ids
 
 from gradewatch.errors import AccessDenied, Conflict, GradewatchError, SchemaMismatch, StoreUnavailable
-from gradewatch.model import Finish, FinishKind, JobState
+from gradewatch.model import ActionKind, Finish, FinishKind, Job, JobState, Outcome
 from gradewatch.stores.mongo import MongoStore
+
+TIMEOUT = 0.5  # seconds: a transaction is abandoned half a second after that
+ABANDONED = TIMEOUT + 0.5
 
 
 @asynccontextmanager
@@ -95,3 +101,32 @@ class Crowd:
         stats = await store.stats("default")
         assert (stats.running, stats.finished_total["succeeded"]) == (len(held), len(done))
         assert stats.pending == 0
+
+
+@contextmanager
+def left_open(url: str, job: Job, *, appname: str = "gradewatch") -> Iterator[Any]:
+    """A transaction that has changed the job and is neither committed nor broken off; gives its session. To the server
+    it makes no difference whether its process was killed or does nothing: neither ends the session."""
+    with MongoClient(url, appname=appname, timeoutMS=5000) as client, client.start_session() as session:
+        session.start_transaction()
+        jobs = client["contract"]["gradewatch_jobs"]
+        assert jobs.update_one({"_id": job.id}, {"$set": {"message": "x"}}, session=session).matched_count == 1
+        yield session
+        if session.in_transaction:
+            session.abort_transaction()
+
+
+async def taken_back(store: MongoStore, job: Job) -> bool:
+    """Taken back; False while that cannot be done."""
+    try:
+        (result,) = await store_kit.repaired(store, action(ActionKind.REQUEUE, job))
+    except StoreUnavailable:
+        return False
+    return result.outcome is Outcome.APPLIED
+
+
+async def stays_locked(store: MongoStore, job: Job) -> None:
+    """For twice as long as it takes to end a transaction that is abandoned."""
+    due = time.monotonic() + 2 * ABANDONED
+    while time.monotonic() < due:
+        assert not await taken_back(store, job)

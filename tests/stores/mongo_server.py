@@ -40,7 +40,7 @@ def binary() -> Path | None:
 
 class Server:
     """One mongod: a replica set of its own, or a part of one where `initiate` is False; or standalone where
-    `replica_set` is empty. `keyfile` turns on authentication; `cache` is in GB."""
+    `replica_set` is empty. `keyfile` turns on authentication; `cache` is in GB; `fails` lets commands fail."""
 
     def __init__(
         self,
@@ -50,12 +50,13 @@ class Server:
         keyfile: Path | None = None,
         initiate: bool = True,
         cache: str = "0.25",
+        fails: bool = False,
     ) -> None:
         self.program = program
         self.folder = Path(tempfile.mkdtemp(prefix="gw-mongo-", dir="/tmp"))
         (self.folder / "db").mkdir()
         self.port = _free_port()
-        self.replica_set, self.keyfile, self.cache = replica_set, keyfile, cache
+        self.replica_set, self.keyfile, self.cache, self.fails = replica_set, keyfile, cache, fails
         self.process: subprocess.Popen[bytes] | None = None
         self.start()
         if replica_set and initiate:
@@ -69,6 +70,7 @@ class Server:
         options = ["--wiredTigerCacheSizeGB", self.cache]
         options += ["--replSet", self.replica_set] if self.replica_set else []
         options += ["--keyFile", str(self.keyfile)] if self.keyfile else []
+        options += ["--setParameter", "enableTestCommands=1"] if self.fails else []
         place = ["--dbpath", str(self.folder / "db"), "--port", str(self.port), "--bind_ip", "127.0.0.1"]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(

@@ -8,8 +8,8 @@ from typing import Any
 
 import mongo_server
 import pytest
-from mongo_kit import handle, refusal
-from store_kit import Hands, new
+from mongo_kit import TIMEOUT, handle, left_open, refusal, stays_locked, taken_back, until
+from store_kit import Hands, new, running
 
 from gradewatch.errors import AccessDenied
 from gradewatch.stores.mongo import MongoStore
@@ -105,3 +105,17 @@ async def test_the_documented_role_is_enough(server: mongo_server.Server, admin:
         assert await store.purge(finished_age=0, audit_age=0, limit=5) >= 0
     finally:
         await store.close()
+
+
+async def test_the_documented_role_ends_what_its_own_user_has_abandoned(
+    server: mongo_server.Server, admin: Any
+) -> None:
+    """It may not touch another user's: those wait for the server."""
+    mine = user(server, admin, "mine", {"role": ROLE, "db": "contract"}).replace("/app", "/contract")
+    other = user(server, admin, "other", {"role": ROLE, "db": "contract"}).replace("/app", "/contract")
+    async with handle(mine, timeout=TIMEOUT) as store:
+        _, job = await running(store)
+        with left_open(other, job):
+            await stays_locked(store, job)
+        with left_open(mine, job):
+            await until(lambda: taken_back(store, job))

@@ -17,6 +17,7 @@ from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 
 from gradewatch.stores.mongo import faults
+from gradewatch.stores.mongo.abandoned import APP, Abandoned
 from gradewatch.stores.mongo.address import Address
 from gradewatch.stores.mongo.either import settle
 from gradewatch.stores.mongo.encode import micros_of
@@ -48,13 +49,14 @@ class Database:
         self._handle = handle
         self._replicated: bool | None = None
         self._collections: dict[tuple[str, bool], Any] = {}
+        self._abandoned = Abandoned(timeout + GRACE)  # no call, and no transaction of one, takes longer
 
     @property
     def handle(self) -> Any:
         if self._handle is None:
             client: Any = pymongo.AsyncMongoClient(
                 self.address.url,
-                appname="gradewatch",
+                appname=APP,
                 maxPoolSize=POOL,
                 retryWrites=True,
                 timeoutMS=round(self.timeout * 1000),
@@ -157,6 +159,8 @@ class Database:
             try:
                 return await self._once(work, concern, until)
             except PyMongoError as error:
+                if faults.code_of(error) == faults.WRITE_CONFLICT:
+                    await self._abandoned.end(self.handle.client)
                 if not again or not error.has_error_label(TRANSIENT) or loop.time() > until:
                     raise
             attempt += 1

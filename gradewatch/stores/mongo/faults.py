@@ -19,7 +19,7 @@ from gradewatch.errors import AccessDenied, Conflict, GradewatchError, PayloadEr
 from gradewatch.stores.mongo.address import Address
 
 MIGRATE = 'run "gradewatch migrate"'
-BAD_VALUE, UNAUTHORIZED, INDEX_NOT_FOUND, NAMESPACE_EXISTS, DUPLICATE = 2, 13, 27, 48, 11000
+BAD_VALUE, UNAUTHORIZED, INDEX_NOT_FOUND, NAMESPACE_EXISTS, WRITE_CONFLICT, DUPLICATE = 2, 13, 27, 48, 112, 11000
 NO_SUCH_HINT = "hint provided does not correspond"
 
 _STEPPED_DOWN = "it is electing a new primary, or has just done so. Gradewatch goes on by itself."
@@ -41,7 +41,7 @@ _BY_CODE: dict[int, tuple[type[GradewatchError], str]] = {
         "not enough members confirmed the write in time; it may or may not last. Check the members.",
     ),
     91: (StoreUnavailable, _ENDING),
-    112: (StoreUnavailable, _RACED),
+    WRITE_CONFLICT: (StoreUnavailable, _RACED),
     189: (StoreUnavailable, _STEPPED_DOWN),
     246: (StoreUnavailable, "its collections or indexes are being changed. Try again."),
     251: (StoreUnavailable, _RACED),
