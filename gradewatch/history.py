@@ -14,7 +14,9 @@ from gradewatch.model import (
     JobState,
     Outcome,
     RestartRecord,
+    Session,
     Snapshot,
+    Target,
     Unknown,
     group_of,
     life_of,
@@ -89,24 +91,42 @@ def verifications(snapshot: Snapshot, control: ControlFacts, window: float) -> S
     for record in control.restarts:
         if record.outcome is not Outcome.APPLIED or record.verified is not None:
             continue
-        age, lives = seconds_since(record, control), _lives_of_group(record, snapshot)
+        lives = frozenset(t.incarnation for t in _places_of(record, snapshot) if t.incarnation)
         beat = any(
             (w.session.target == record.target or life_of(w.session.incarnation) in lives)
             and w.session.beats > 0
-            and (w.session.started_at >= record.at or (age < 0 and w.session.ended_at is None))  # clock stepped back
+            and _opened_since(record, w.session, control.now)
             for w in snapshot.workers.value
         )
         beat = beat or _job_followed(record, snapshot)
-        passed = credited_age(record.at, control.now, control.credits) > window
-        if beat or (passed and not isinstance(snapshot.platform, Unknown)):
+        if beat or _window_passed(record, snapshot, control, window):
             verified.append((record, beat))
     return verified
 
 
-def _lives_of_group(record: RestartRecord, snapshot: Snapshot) -> frozenset[str]:
+def _opened_since(record: RestartRecord, session: Session, now: datetime) -> bool:
+    """Was this session opened after the restart? What lies ahead of `now` is from before a step back of the clock."""
+    if record.at > now:
+        return session.started_at >= record.at or session.ended_at is None
+    if session.ended_at is not None and session.ended_at <= record.at:
+        return False
+    return record.at <= session.started_at <= now
+
+
+def _window_passed(record: RestartRecord, snapshot: Snapshot, control: ControlFacts, window: float) -> bool:
+    """By the store's clock; by the platform's, where the store's was stepped back behind the restart."""
+    if isinstance(snapshot.platform, Unknown):
+        return False
+    if record.at <= control.now:
+        return credited_age(record.at, control.now, control.credits) > window
+    return any(t.running and t.running_seconds > window for t in _places_of(record, snapshot))
+
+
+def _places_of(record: RestartRecord, snapshot: Snapshot) -> Sequence[Target]:
+    """The places that this restart was for: the one, or the members of its group."""
     targets = () if isinstance(snapshot.platform, Unknown) else snapshot.platform.value
     group = group_of(record.target)
-    return frozenset(t.incarnation for t in targets if t.group == group and not t.whole)
+    return [t for t in targets if (t.group == group or t.subject == record.target) and not t.whole]
 
 
 def _job_followed(record: RestartRecord, snapshot: Snapshot) -> bool:

@@ -11,15 +11,20 @@ from real_parts import need
 
 LIBRARIES = (*Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), *Path("/usr/lib/faketime").glob("libfaketime.so.1"))
 HOUR = 3600.0
-# libfaketime 0.9.10 refuses clock_nanosleep(2) until a monotonic time, which is what Python sleeps by.
-SLEEP = "import select, time\ntime.sleep = lambda seconds: select.select([], [], [], seconds)\n"
+# libfaketime 0.9.10 refuses clock_nanosleep(2) until a monotonic time, which is what Python sleeps by. And a process has
+# its children share a semaphore with it: one killed while it holds that would leave the next waiting for it for ever.
+MENDED = """
+import os, select, time
+time.sleep = lambda seconds: select.select([], [], [], seconds)
+os.environ.pop("FAKETIME_SHARED", None)
+"""
 
 
 def environment(scene: Scene) -> Mapping[str, str]:
     """The environment of processes whose clock `step` moves. Skips where there is no libfaketime."""
     need("libfaketime", bool(LIBRARIES), "apt-get install libfaketime")
     (scene.folder / "clock").write_text("+0\n")
-    (scene.folder / "sitecustomize.py").write_text(SLEEP)
+    (scene.folder / "sitecustomize.py").write_text(MENDED)
     return {
         "PYTHONPATH": os.pathsep.join(filter(None, (str(scene.folder), os.environ.get("PYTHONPATH")))),
         "LD_PRELOAD": str(LIBRARIES[0]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from builders import ago
-from world import UNREAD, control, restart, worker, world
+from world import UNREAD, control, dead_target, restart, target, worker, world
 
 from gradewatch.history import budget_left, cooldown_left, given_up, in_flight, restarts_of, verifications
 from gradewatch.model import ActionKind, Outcome
@@ -70,8 +70,8 @@ def test_rule_10_after_a_resume_two_more_stop_it_again():
     assert not given_up(PLACE, control(*records[:3], resumed_at=ago(30)))
 
 
-def verdicts_on(*records, workers=(), window=30.0):
-    seen = world(workers=workers)
+def verdicts_on(*records, workers=(), targets=(), window=30.0):
+    seen = world(workers=workers, targets=targets)
     return [ok for _, ok in verifications(seen, control(*records), window)]
 
 
@@ -93,9 +93,45 @@ def test_rule_10_within_the_window_a_restart_without_proof_is_not_judged(why, ot
     assert verdicts_on(restart(31), workers=[worker(**other)]) == [False]
 
 
+@pytest.mark.parametrize(
+    ("why", "other"),
+    [
+        ("it was opened before the clock was stepped back", {"started_at": ago(-3590), "ended_at": ago(-3580)}),
+        ("it has not been ended since", {"started_at": ago(-3590)}),
+        ("it ended before the restart", {"started_at": ago(4), "ended_at": ago(5.5)}),
+    ],
+)
+def test_rule_10_after_a_step_back_no_earlier_session_proves_a_restart(why, other):
+    assert verdicts_on(restart(5), workers=[worker(target=PLACE, **other)]) == []
+
+
+@pytest.mark.parametrize(
+    ("why", "other"),
+    [
+        ("opened since, before the step", {"started_at": ago(-3610), "ended_at": ago(-3620)}),
+        ("opened since the step, and open", {"started_at": ago(3)}),
+    ],
+)
+def test_rule_10_a_step_back_behind_a_restart_does_not_hide_its_effect(why, other):
+    assert verdicts_on(restart(-3600), workers=[worker(target=PLACE, **other)]) == [True]
+
+
+def test_rule_10_behind_a_restart_the_platform_s_clock_says_when_the_window_has_passed():
+    """The store's would say so an hour too late, and nothing of that queue be repaired until then."""
+    for seconds, verdict in [(10.0, []), (31.0, [False])]:
+        places = [target(PLACE, running_seconds=seconds), target("place-2", running_seconds=500.0)]
+        assert verdicts_on(restart(-3600), targets=places) == verdict
+    assert verdicts_on(restart(-3600), targets=[target(PLACE, running=False, running_seconds=31.0)]) == []
+
+
 def test_rule_10_each_restart_is_judged_once_and_only_if_it_happened():
     past = [restart(90, True), restart(80, False), restart(70, outcome=Outcome.FAILED)]
     assert verdicts_on(*past) == []
+
+
+def test_rule_10_a_place_without_a_life_is_not_proved_by_a_worker_that_names_none():
+    elsewhere = worker(target="", incarnation="", started_at=ago(3), beats=5)
+    assert verdicts_on(restart(5), workers=[elsewhere], targets=[dead_target(PLACE)]) == []
 
 
 def test_rule_5_unread_workers_judge_no_restart():
