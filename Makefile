@@ -41,7 +41,7 @@ demo-monitoring: $(VENV)/run.stamp ## The same with a Prometheus and an Alertman
 test: $(VENV)/dev.stamp ## Run every check and every test, as CI does
 	@$(MAKE) real-parts lint pure
 	@echo "== all other tests"
-	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m "not acceptance" --ignore=tests/pure
+	@$(BIN)/python -m pytest -q -n 3 --dist loadgroup -m "not acceptance" --ignore=tests/pure
 	@echo "== acceptance tests, which mostly wait: four at a time"
 	@$(BIN)/python -m pytest -q -n 4 --dist loadgroup -m acceptance
 
