@@ -11,8 +11,8 @@ from real_parts import need
 
 LIBRARIES = (*Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), *Path("/usr/lib/faketime").glob("libfaketime.so.1"))
 HOUR = 3600.0
-# libfaketime 0.9.10 refuses clock_nanosleep(2) until a monotonic time, which is what Python sleeps by. And a process has
-# its children share a semaphore with it: one killed while it holds that would leave the next waiting for it for ever.
+# libfaketime 0.9.10 refuses clock_nanosleep(2) until a monotonic time, which is what Python sleeps by. And it gives
+# children their parent's semaphore: one killed while it holds that would leave the next waiting for it for ever.
 MENDED = """
 import os, select, time
 time.sleep = lambda seconds: select.select([], [], [], seconds)

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from bson import Binary
 from gridfs.errors import CorruptGridFile, NoFile
 
-from gradewatch.errors import PaperError, StoreUnavailable
+from gradewatch.errors import PaperError
 from gradewatch.model import PaperRef
+from gradewatch.stores.files import Fetched, digest_of, fetched
 from gradewatch.stores.mongo.database import PREFIX, Database
 from gradewatch.stores.mongo.either import bucket, listed, settle
 from gradewatch.stores.mongo.encode import Document, said, text
@@ -44,7 +42,7 @@ class PaperBucket:
         """Raises PaperError when the file cannot be read, or changes while it is read."""
         try:
             with path.open("rb") as reading:
-                sha256, size = await asyncio.to_thread(_digest, reading)
+                sha256, size = await asyncio.to_thread(digest_of, reading)
                 async with self._data.call():
                     known = await _touch(self._data, sha256)
                 if not known:
@@ -80,17 +78,10 @@ class PaperBucket:
             found = await self._data.collection("files.files").find_one(query, {"_id": 1}, sort=[("_id", 1)])
         if found is None:
             raise _missing(ref)
-        handle, name = tempfile.mkstemp(prefix="gradewatch-paper-")
-        path = Path(name)
-        try:
-            with os.fdopen(handle, "wb") as writing:
-                await self._download(found["_id"], ref, writing)
+        async with fetched(lambda to: self._download(found["_id"], ref, to)) as path:
             yield path
-        finally:
-            path.unlink(missing_ok=True)
 
-    async def _download(self, file_id: str, ref: PaperRef, writing: BinaryIO) -> None:
-        digest = hashlib.sha256()
+    async def _download(self, file_id: str, ref: PaperRef, to: Fetched) -> None:
         try:
             async with self._data.call():
                 stream = await settle(self._bucket().open_download_stream(file_id))
@@ -99,13 +90,10 @@ class PaperBucket:
                     piece = await stream.readchunk()
                 if not piece:
                     break
-                digest.update(piece)
-                await asyncio.to_thread(writing.write, piece)
+                await to.write(piece)
         except (NoFile, CorruptGridFile) as error:  # purged while it was read
             raise _missing(ref) from error
-        except OSError as error:
-            raise StoreUnavailable(f"{tempfile.gettempdir()} takes no more papers: {error.strerror}.") from error
-        if digest.hexdigest() != ref.sha256:
+        if to.sha256 != ref.sha256:
             raise _missing(ref)
 
     async def _purge_papers(self) -> None:
@@ -161,12 +149,6 @@ async def _finish_upload(data: Database, file_id: str, sha256: str, size: int, n
         await files.delete_one({"_id": file_id})
         await data.collection("files.chunks").delete_many({"files_id": file_id})
     await data.quick("uploads").delete_one({"_id": file_id})
-
-
-def _digest(reading: BufferedReader) -> tuple[str, int]:
-    """The SHA-256 and the size of a file, read in bounded memory."""
-    digest = hashlib.file_digest(reading, "sha256")
-    return digest.hexdigest(), reading.tell()
 
 
 def _missing(ref: PaperRef) -> PaperError:

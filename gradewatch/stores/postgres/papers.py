@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
-from gradewatch.errors import PaperError, StoreUnavailable
+from gradewatch.errors import PaperError
 from gradewatch.model import PaperRef
+from gradewatch.stores.files import Fetched, digest_of, fetched
 from gradewatch.stores.postgres.caller import Caller
 
 PIECE = 1 << 19  # bytes sent or fetched in one call
@@ -28,7 +26,7 @@ class PaperTable:
         """Raises PaperError when the file cannot be read, or changes while it is read."""
         try:
             with path.open("rb") as reading:
-                sha256, size = await asyncio.to_thread(_digest, reading)
+                sha256, size = await asyncio.to_thread(digest_of, reading)
                 if not await self._caller.call("touch_file", sha=sha256):
                     reading.seek(0)
                     await self._upload(reading, sha256, size, name)
@@ -55,32 +53,16 @@ class PaperTable:
         if found is None:
             raise _missing(ref)
         _, upload = found
-        handle, name = tempfile.mkstemp(prefix="gradewatch-paper-")
-        path = Path(name)
-        try:
-            with os.fdopen(handle, "wb") as writing:
-                await self._download(upload, ref, writing)
+        async with fetched(lambda to: self._download(upload, ref, to)) as path:
             yield path
-        finally:
-            path.unlink(missing_ok=True)
 
-    async def _download(self, upload: int, ref: PaperRef, writing: BinaryIO) -> None:
-        digest, place = hashlib.sha256(), 0
+    async def _download(self, upload: int, ref: PaperRef, to: Fetched) -> None:
+        place = 0
         while (piece := await self._caller.call("get_piece", of_upload=upload, at_place=place)) is not None:
-            digest.update(piece)
-            try:
-                await asyncio.to_thread(writing.write, piece)
-            except OSError as error:
-                raise StoreUnavailable(f"{tempfile.gettempdir()} takes no more papers: {error.strerror}.") from error
+            await to.write(piece)
             place += 1
-        if digest.hexdigest() != ref.sha256:
+        if to.sha256 != ref.sha256:
             raise _missing(ref)
-
-
-def _digest(reading: BufferedReader) -> tuple[str, int]:
-    """The SHA-256 and the size of a file, read in bounded memory."""
-    digest = hashlib.file_digest(reading, "sha256")
-    return digest.hexdigest(), reading.tell()
 
 
 def _missing(ref: PaperRef) -> PaperError:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from io import BufferedReader
@@ -14,6 +12,7 @@ from typing import BinaryIO
 
 from gradewatch.errors import PaperError, StoreUnavailable
 from gradewatch.model import PaperRef
+from gradewatch.stores.files import Fetched, digest_of, fetched
 from gradewatch.stores.supabase.caller import Rest
 from gradewatch.stores.supabase.storage import BUCKET, Bucket, Missing, TooLarge
 
@@ -29,7 +28,7 @@ class PaperBucket:
         """Raises PaperError when the file cannot be read, changes while it is read, or is larger than Storage takes."""
         try:
             with path.open("rb") as reading:
-                sha256, size = await asyncio.to_thread(_digest, reading)
+                sha256, size = await asyncio.to_thread(digest_of, reading)
                 if not await self._there(sha256):
                     await self._upload(reading, PaperRef(name, sha256, size))
         except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
@@ -70,25 +69,17 @@ class PaperBucket:
         if found is None:
             raise _missing(ref)
         upload, size = found
-        handle, name = tempfile.mkstemp(prefix="gradewatch-paper-")
-        path = Path(name)
-        try:
-            with os.fdopen(handle, "wb") as writing:
-                await self._download(_object(ref.sha256, upload), size, ref, writing)
+        async with fetched(lambda to: self._download(_object(ref.sha256, upload), size, ref, to)) as path:
             yield path
-        finally:
-            path.unlink(missing_ok=True)
 
-    async def _download(self, name: str, size: int, ref: PaperRef, writing: BinaryIO) -> None:
-        digest = hashlib.sha256()
+    async def _download(self, name: str, size: int, ref: PaperRef, to: Fetched) -> None:
         try:
             async with self.bucket.download(name, size) as pieces:
                 async for piece in pieces:
-                    digest.update(piece)
-                    await asyncio.to_thread(_write, writing, piece)
+                    await to.write(piece)
         except Missing:
             raise _missing(ref) from None
-        if digest.hexdigest() != ref.sha256:
+        if to.sha256 != ref.sha256:
             raise _missing(ref)
 
     async def _purge_files(self, most: int) -> int:
@@ -120,19 +111,6 @@ class _Hashing(BufferedReader):
 
 def _object(sha256: str, upload: int) -> str:
     return f"{sha256[:2]}/{sha256}-{upload}"
-
-
-def _digest(reading: BufferedReader) -> tuple[str, int]:
-    """The SHA-256 and the size of a file, read in bounded memory."""
-    digest = hashlib.file_digest(reading, "sha256")
-    return digest.hexdigest(), reading.tell()
-
-
-def _write(writing: BinaryIO, piece: bytes) -> None:
-    try:
-        writing.write(piece)
-    except OSError as error:
-        raise StoreUnavailable(f"{tempfile.gettempdir()} takes no more papers: {error.strerror}.") from error
 
 
 def _too_large(ref: PaperRef) -> str:
