@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import BinaryIO
 
 import pypdfium2 as pdfium
 import pypdfium2.raw as raw
@@ -27,7 +28,8 @@ MOST_OF_PAGE = 0.5  # an image over more of the page than this is a scan; what t
 def pdf_pages(path: Path, settings: WorkerSettings) -> Iterator[Page]:
     """Raises PaperError: paper_corrupt, paper_encrypted, paper_empty, paper_too_many_pages, image_too_small,
     image_too_large or paper_too_complex."""
-    with closing(_open(path)) as document:
+    # PDFium is given the open file: the path of a paper without a name (stores/files.py) cannot be resolved.
+    with path.open("rb") as file, closing(_open(file)) as document:
         count = len(document)
         if count > settings.max_pages:
             message = f"the PDF has {count:,} pages, and at most {settings.max_pages:,} are read; split it by paper"
@@ -45,11 +47,11 @@ def pdf_pages(path: Path, settings: WorkerSettings) -> Iterator[Page]:
             yield read
 
 
-def _open(path: Path) -> pdfium.PdfDocument:
+def _open(file: BinaryIO) -> pdfium.PdfDocument:
     # PDFium keeps its last error over later calls, and sets none for a PDF of no pages: make it "no such file" first.
     raw.FPDF_LoadDocument(b"", None)
     try:
-        return pdfium.PdfDocument(path)
+        return pdfium.PdfDocument(file)
     except pdfium.PdfiumError as fault:
         if fault.err_code == raw.FPDF_ERR_FILE:
             raise PaperError("paper_empty", "the PDF has no pages; export or scan it again") from fault

@@ -10,9 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from gradewatch.config import WorkerSettings
 from gradewatch.errors import StoreUnavailable
 from gradewatch.stores import files
 from gradewatch.stores.files import Fetched, fetched
+from gradewatch.worker.papers import open_paper
+
+EXAM = Path(__file__).parents[2] / "examples" / "exam"
 
 READER = """
 import asyncio, subprocess, sys
@@ -67,6 +71,13 @@ async def test_it_is_there_while_it_is_read_and_gone_after(
         assert path.stat().st_mode & 0o077 == 0, "nobody else may read it"
     assert not path.exists()
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["01-ada-moreno.pdf", "17-qing-zhao.png", "22-vera-kowalska.png"])
+async def test_the_worker_can_read_it(folder: Path, name: str) -> None:
+    content = (EXAM / "papers" / name).read_bytes()
+    async with fetched(lambda to: to.write(content)) as path, open_paper(path, WorkerSettings()) as pages:
+        assert [page.number async for page in pages][:1] == [1]
 
 
 async def test_a_download_that_fails_leaves_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
