@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -106,7 +106,11 @@ class Reader:
             undone_at=self.maybe(row["undone_at"]),
         )
 
-    def restart(self, row: Row) -> RestartRecord:
+    def restarts(self, rows: Iterable[Row]) -> tuple[RestartRecord, ...]:
+        """Oldest first, as they were recorded: a step of the clock does not change that."""
+        return tuple(sorted(map(self._restart, rows), key=lambda record: record.audit_id))
+
+    def _restart(self, row: Row) -> RestartRecord:
         return RestartRecord(
             audit_id=row[self.id],
             target=row["subject"],

@@ -98,6 +98,13 @@ async def test_restarts_of_the_last_day_are_remembered(store: Store, clock: Step
     assert two.at - one.at == timedelta(seconds=1)
 
 
+async def test_restarts_are_told_as_they_were_recorded_whatever_the_clock_did(store: Store, clock: StepClock) -> None:
+    first = await store.record(restart("one"), Outcome.APPLIED, sweep="s", by="w")
+    clock.step(-3600)
+    second = await store.record(restart("one"), Outcome.APPLIED, sweep="s", by="w")
+    assert [record.audit_id for record in (await store.control(WINDOWS)).restarts] == [first, second]
+
+
 async def test_budgets_are_counted_from_the_trail_in_each_window(store: Store, clock: StepClock) -> None:
     submitted = await store.submit([new(), new(), new(queue="late"), new()])
     jobs = [await get(store, job_id) for job_id in submitted]

@@ -38,7 +38,7 @@ async def control(data: Database, windows: Mapping[ActionKind, float]) -> Contro
         pause=rows.pause(on[0]) if on else None,
         resumed_at=None if resumed is None else when(resumed["at"]),
         credits=_credits(credits, pauses, now),
-        restarts=tuple(rows.restart(row) for row in reversed(restarts)),
+        restarts=rows.restarts(restarts),
         spent={(action, row["_id"]): row["count"] for action, some in zip(windows, spent, strict=True) for row in some},
     )
 

@@ -57,7 +57,7 @@ def _shown(kept: Row) -> Document:
 
 _READER = Reader(when, json.loads, _shown, id="_id")
 job, paper, session = _READER.job, _READER.paper, _READER.session
-restart, pause, maybe = _READER.restart, _READER.pause, _READER.maybe
+restarts, pause, maybe = _READER.restarts, _READER.pause, _READER.maybe
 
 
 def audit_entry(row: Row) -> AuditEntry:

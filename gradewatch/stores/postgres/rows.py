@@ -42,7 +42,7 @@ def _as_it_is(value: Any) -> Any:
 
 _READER = Reader(when, _as_it_is, _shown)
 job, paper, session, audit_entry = _READER.job, _READER.paper, _READER.session, _READER.audit_entry
-restart, pause, maybe = _READER.restart, _READER.pause, _READER.maybe
+restarts, pause, maybe = _READER.restarts, _READER.pause, _READER.maybe
 
 
 def jobs(columns: Columns) -> list[Job]:
@@ -79,7 +79,7 @@ def control(facts: Row) -> ControlFacts:
         pause=None if facts["pause"] is None else pause(facts["pause"]),
         resumed_at=maybe(facts["resumed_at"]),
         credits=tuple(Credit(kind, when(start), when(end)) for kind, start, end in facts["credits"]),
-        restarts=tuple(map(restart, facts["restarts"])),
+        restarts=restarts(facts["restarts"]),
         spent={(ActionKind(action), queue): count for action, queue, count in facts["spent"]},
     )
 

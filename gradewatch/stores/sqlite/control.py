@@ -58,7 +58,7 @@ def control(connection: sqlite3.Connection, windows: Mapping[ActionKind, float])
             Credit(row["kind"], rows.from_micros(row["start_at"]), rows.from_micros(row["end_at"]))
             for row in reversed(credits)
         ),
-        restarts=tuple(map(rows.restart, reversed(restarts))),
+        restarts=rows.restarts(restarts),
         spent=spent,
     )
 

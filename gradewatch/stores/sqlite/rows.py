@@ -169,4 +169,4 @@ def _shown(kept: str) -> dict[str, Any]:
 
 
 _READER = Reader(from_micros, json.loads, _shown)
-paper, audit_entry, restart, pause = _READER.paper, _READER.audit_entry, _READER.restart, _READER.pause
+paper, audit_entry, restarts, pause = _READER.paper, _READER.audit_entry, _READER.restarts, _READER.pause
